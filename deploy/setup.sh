@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Installs what Bitquake is built from, where it is missing, and checks all of it.
+#
+#   bash deploy/setup.sh
+#
+# Debian's packages by apt-get, and LibTorch from the PyPI wheel into
+# ${BITQUAKE_LIBTORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/libtorch-2.11.0}. Needs no GPU. Does
+# nothing, in a second or two, when nothing is missing. Exit code: 0 if all is there, else 1.
+set -euo pipefail
+export LC_ALL=C  # one order for sort and comm, and messages that are looked for as written
+
+readonly torch_version=2.11.0
+readonly packages=(
+  ca-certificates ccache cmake g++ git libabsl-dev libarchive-dev libboost-dev libcivetweb-dev
+  libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev
+  libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mold
+  ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler
+  protobuf-compiler-grpc python3 python3-pip python3-pytest python3-venv sqlite3
+)
+# The system's own interpreter: another one earlier on the PATH may lack pip.
+readonly python=(/usr/bin/python3 -I)
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+staging=
+trap '[ -z "$staging" ] || rm -rf "$staging"' EXIT
+
+say() { printf 'setup: %s\n' "$*"; }
+warn() { printf 'setup: warning: %s\n' "$*" >&2; }
+fail() {
+  printf 'setup: error: %s\n' "$*" >&2
+  exit 1
+}
+
+check_system() {
+  local machine name=unknown
+  machine=$(uname -m)
+  [ "$machine" = x86_64 ] || fail "runs on x86_64 only; this machine is $machine"
+  if [ -r /etc/os-release ]; then
+    # shellcheck source=/dev/null
+    name=$(. /etc/os-release && printf '%s %s' "${ID:-unknown}" "${VERSION_ID:-}")
+  fi
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    fail "needs Debian 12, and this is $name without apt-get; use a debian:12 container, or" \
+      "install the counterparts of these packages and build with CMake: ${packages[*]}"
+  fi
+  if [ "$name" != "debian 12" ]; then
+    warn "made for Debian 12, and this is $name: package names and versions may differ; going on"
+  fi
+}
+
+# The packages of our list that are not installed, one a line.
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null |
+    sed -n 's/^installed //p' | sort -u) || true
+  comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(printf '%s\n' "$installed")
+}
+
+install_packages() {
+  local missing as_root=()
+  mapfile -t missing < <(missing_packages)
+  if [ ${#missing[@]} -eq 0 ]; then
+    say "all ${#packages[@]} Debian packages are installed"
+    return
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null ||
+      fail "not root, and no sudo; as root, run: apt-get install --no-install-recommends" \
+        "${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
+  "${as_root[@]}" update || warn "apt-get update failed; trying with the package lists as they are"
+  "${as_root[@]}" install --no-install-recommends "${missing[@]}" ||
+    fail "apt-get could not install: ${missing[*]}; mend what it says above, run this again"
+}
+
+libtorch_folder() {
+  local folder=${BITQUAKE_LIBTORCH:-}
+  if [ -z "$folder" ]; then
+    [ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] ||
+      fail "HOME is not set; set it, or BITQUAKE_LIBTORCH"
+    folder=${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/libtorch-$torch_version
+  fi
+  [[ $folder == /* ]] || fail "BITQUAKE_LIBTORCH must be an absolute path, and is '$folder'"
+  printf '%s' "$folder"
+}
+
+has_libtorch() {
+  [ -f "$1/torch/lib/libtorch_cpu.so" ] && [ -d "$1/torch-$torch_version.dist-info" ]
+}
+
+# Into a folder beside the final one, then one rename: what stands at the final name is complete.
+install_libtorch() {
+  local folder=$1
+  if has_libtorch "$folder"; then
+    say "LibTorch $torch_version is in $folder"
+    return
+  fi
+  if [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ]; then
+    fail "$folder holds no LibTorch $torch_version, and is not empty; remove it, or set" \
+      "BITQUAKE_LIBTORCH to another folder"
+  fi
+  say "installing LibTorch $torch_version into $folder (0.5 GB to fetch, 1.2 GB on disk)"
+  mkdir -p "$(dirname "$folder")"
+  staging=$(mktemp -d "$folder.partial.XXXXXX")
+  mkdir "$staging/tmp"
+  # The Python version is pinned with the hash: only the C++ libraries are used.
+  TMPDIR=$staging/tmp "${python[@]}" -m pip --quiet --no-input --disable-pip-version-check \
+    install --root-user-action=ignore --no-deps --no-cache-dir --no-compile \
+    --only-binary=:all: --python-version 3.11 \
+    --require-hashes --requirement "$here/libtorch-requirements.txt" --target "$staging/wheels" ||
+    fail "pip could not install LibTorch; mend what it says above, run this again"
+  chmod 755 "$staging/wheels"
+  if ! mv -T "$staging/wheels" "$folder" 2>/dev/null && ! has_libtorch "$folder"; then
+    fail "cannot rename $staging/wheels to $folder"
+  fi
+}
+
+# require NAME FOUND MINIMUM: complains if FOUND is below MINIMUM, and remembers.
+complaints=0
+complain() {
+  printf 'setup: error: %s\n' "$*" >&2
+  complaints=$((complaints + 1))
+}
+require() {
+  if [ -z "$2" ]; then
+    complain "$1 does not run; reinstall its Debian package"
+  elif [ "$(printf '%s\n' "$3" "$2" | sort -V | head -n 1)" != "$3" ]; then
+    complain "$1 is $2, and must be at least $3; put a newer one first on the PATH"
+  fi
+}
+
+check_tools() {
+  local protoc protobuf
+  require g++ "$(g++ -dumpfullversion 2>/dev/null || true)" 12
+  require cmake "$(cmake --version 2>/dev/null | sed -n 's/^cmake version //p' || true)" 3.25
+  require gRPC "$(pkg-config --modversion grpc++ 2>/dev/null || true)" 1.51
+  protoc=$(protoc --version 2>/dev/null | sed -n 's/^libprotoc //p' || true)
+  protobuf=$(pkg-config --modversion protobuf 2>/dev/null || true)
+  require protoc "$protoc" 3.21
+  if [ "$protoc" != "$protobuf" ]; then
+    complain "protoc is $protoc and libprotobuf is $protobuf; they must be the same: let the PATH" \
+      "find Debian's protoc"
+  fi
+  command -v grpc_cpp_plugin >/dev/null ||
+    complain "grpc_cpp_plugin is not on the PATH; reinstall protobuf-compiler-grpc"
+}
+
+check_libtorch() {
+  local library=$1/torch/lib/libtorch_cpu.so problem
+  if ! has_libtorch "$1"; then
+    complain "LibTorch $torch_version is not in $1; remove that folder, run this again"
+  elif ! problem=$("${python[@]}" -c 'import ctypes, sys
+try:
+  ctypes.CDLL(sys.argv[1])
+except OSError as error:
+  sys.exit(str(error))' "$library" 2>&1); then
+    complain "$library does not load ($problem); remove $1, run this again"
+  fi
+}
+
+print_versions() {
+  {
+    dpkg-query -W -f '${Package} ${Version}\n' "${packages[@]}" 2>/dev/null || true
+    sed -n 's/^\([a-z-]*\)==\([0-9.]*\) .*/\1 \2/p' "$here/libtorch-requirements.txt"
+  } | awk '{ printf "%-22.22s %-24.24s%s", $1, $2, NR % 2 ? "  " : "\n" }
+           END { if (NR % 2) print "" }'
+}
+
+main() {
+  [ $# -eq 0 ] || fail "takes no arguments, and was given '$*'"
+  local libtorch missing
+  check_system
+  libtorch=$(libtorch_folder)
+  install_packages
+  install_libtorch "$libtorch"
+
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] || complain "still not installed: ${missing[*]}"
+  check_tools
+  check_libtorch "$libtorch"
+  print_versions
+  [ "$complaints" -eq 0 ] || fail "$complaints of the checks failed; see above"
+  say "ready to build"
+}
+
+main "$@"
