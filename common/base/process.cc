@@ -1,0 +1,59 @@
+#include "common/base/process.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+
+namespace bitquake {
+namespace {
+
+sigset_t TerminationSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+void BlockTerminationSignals() {
+  const sigset_t set = TerminationSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+int WaitForTermination() {
+  const sigset_t set = TerminationSignals();
+  int received = 0;
+  while (sigwait(&set, &received) != 0) {
+  }
+  return received;
+}
+
+absl::Status NotifyReady(int fd, absl::string_view line) {
+  const std::string text = absl::StrCat(line, "\n");
+  const ssize_t written = write(fd, text.data(), text.size());
+  close(fd);
+  return written == static_cast<ssize_t>(text.size()) ? absl::OkStatus()
+                                                      : ErrnoStatus("--ready-fd");
+}
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+uint64_t RandomNumber() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+std::string RandomHex() { return absl::StrFormat("%016x", RandomNumber()); }
+
+}  // namespace bitquake

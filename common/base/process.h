@@ -1,0 +1,28 @@
+// What the programs share about being processes: termination, readiness, random names.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace bitquake {
+
+// Blocks SIGTERM and SIGINT in this and all later threads, and ignores SIGPIPE. Call first in main.
+void BlockTerminationSignals();
+
+// Waits for SIGTERM or SIGINT; returns which.
+int WaitForTermination();
+
+// Writes `line` and a newline to `fd` and closes it: "I serve now".
+absl::Status NotifyReady(int fd, absl::string_view line);
+
+// The name of this host, or "localhost".
+std::string HostName();
+
+// From the system's source of randomness.
+uint64_t RandomNumber();
+std::string RandomHex();  // 16 digits
+
+}  // namespace bitquake

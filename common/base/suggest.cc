@@ -1,0 +1,79 @@
+#include "common/base/suggest.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace bitquake {
+namespace {
+
+std::string Folded(absl::string_view name) {
+  std::string folded = absl::AsciiStrToLower(name);
+  std::replace(folded.begin(), folded.end(), '-', '_');
+  return folded;
+}
+
+// Levenshtein's distance with transposition of neighbours (optimal string alignment).
+int EditDistance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<int>> d(a.size() + 1, std::vector<int>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    d[i][0] = static_cast<int>(i);
+  }
+  for (size_t j = 0; j <= b.size(); ++j) {
+    d[0][j] = static_cast<int>(j);
+  }
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int change = a[i - 1] == b[j - 1] ? 0 : 1;
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + change});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      }
+    }
+  }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
+std::vector<std::string> NearestNames(absl::string_view name,
+                                      const std::vector<std::string>& candidates, int limit) {
+  constexpr size_t kLongestCompared = 200;
+  if (name.size() > kLongestCompared) {
+    return {};
+  }
+  const std::string folded = Folded(name);
+  std::vector<std::pair<int, std::string>> near;
+  for (const std::string& candidate : candidates) {
+    if (candidate.size() > kLongestCompared) {
+      continue;
+    }
+    const int distance = EditDistance(folded, Folded(candidate));
+    const int allowed = static_cast<int>(std::max(folded.size(), candidate.size()) + 2) / 3;
+    if (distance <= allowed) {
+      near.emplace_back(distance, candidate);
+    }
+  }
+  std::stable_sort(near.begin(), near.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> names;
+  for (const auto& [distance, candidate] : near) {
+    if (static_cast<int>(names.size()) < limit) {
+      names.push_back(candidate);
+    }
+  }
+  return names;
+}
+
+std::string DidYouMean(absl::string_view name, const std::vector<std::string>& candidates) {
+  const std::vector<std::string> near = NearestNames(name, candidates);
+  if (near.empty()) {
+    return "";
+  }
+  return absl::StrCat("; did you mean '", absl::StrJoin(near, "' or '"), "'?");
+}
+
+}  // namespace bitquake

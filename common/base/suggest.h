@@ -1,0 +1,19 @@
+// "did you mean ...?"
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace bitquake {
+
+// The names nearest to `name` by edit distance (case and '-'/'_' ignored), best first; only those
+// near enough to be meant, at most `limit`.
+std::vector<std::string> NearestNames(absl::string_view name,
+                                      const std::vector<std::string>& candidates, int limit = 3);
+
+// "; did you mean 'trials'?" or "" if nothing is near.
+std::string DidYouMean(absl::string_view name, const std::vector<std::string>& candidates);
+
+}  // namespace bitquake

@@ -1,0 +1,45 @@
+// The fault surface: the tensors whose stored words can be hit, in forward order, each with its
+// role in the network. Default: every parameter with two or more dimensions (the paper's list:
+// tokens, position tables, patch embedding, qkv, proj, fc1, fc2, head).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/model/architecture.h"
+
+namespace bitquake {
+
+enum class Part { kEmbed, kAttention, kMlp, kHead };
+
+// The rows of a fused qkv weight: row s*D + h*head_dim + j is output j of head h of s in (q, k, v),
+// with D = heads * head_dim.
+struct FusedQkv {
+  int heads = 0;
+  int head_dim = 0;
+};
+
+struct SurfaceTensor {
+  std::string name;            // as in the checkpoint
+  std::vector<int64_t> shape;  // row-major
+  std::string block;           // "blocks.3"; empty outside of blocks
+  Part part = Part::kEmbed;
+  std::optional<FusedQkv> qkv;
+
+  int64_t words() const {  // product of shape
+    return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+  }
+  int64_t words_per_row() const { return words() / shape[0]; }
+};
+
+using Surface = std::vector<SurfaceTensor>;
+
+// The default surface.
+Surface MakeSurface(const Architecture& architecture, const std::vector<TensorInfo>& tensors);
+
+}  // namespace bitquake
