@@ -1,0 +1,43 @@
+// The faults of one trial in one target, and how they are proven: counts and a digest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/fault/number_format.h"
+#include "common/fault/sampler.h"
+#include "common/fault/target.h"
+
+namespace bitquake {
+
+// `fault:` of the campaign.
+struct FaultModel {
+  enum class Kind { kBitFlip };
+  Kind kind = Kind::kBitFlip;
+
+  std::string Name() const;  // "bit_flip", as in the results
+};
+
+struct TensorFaults {
+  int tensor;                     // index into the surface
+  std::vector<WordFault> faults;  // ordered by index
+};
+
+struct FaultList {
+  std::vector<TensorFaults> tensors;  // ordered by tensor; only tensors with faults
+
+  int64_t flips() const;  // bits
+  // Flips at each bit position of a word, position 0 first; `bits_per_word` entries.
+  std::vector<int64_t> FlipsPerBit(int bits_per_word) const;
+  // XXH3-128 over, for every tensor: its name (u64 length, bytes), the number of faulty words
+  // (u64), and for each word its index (u64) and mask (u32), all little-endian.
+  std::string Digest(const Surface& surface) const;
+};
+
+// Draws the faults of `trial` at `ber` in `target`. The same bits are hit in a tensor whatever the
+// target: each tensor is drawn whole, by its name, then cut to the target's ranges.
+FaultList DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
+                     const NumberFormat& format, uint64_t seed, uint32_t trial, double ber);
+
+}  // namespace bitquake

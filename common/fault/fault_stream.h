@@ -1,0 +1,70 @@
+// The random blocks behind the faults of one tensor in one trial, and their layout. All integers
+// are little-endian.
+//
+// D = SHA-256("bitquake fault stream v1", then the seed as 8 bytes, then the tensor's name). The
+// Philox key is D[0..3], D[4..7]. Block(purpose, k, n), for draw n of rung k of the sampler's
+// ladder, is Philox of the counter (n mod 2^32, (n >> 32) << 16 | purpose << 8 | k, trial,
+// D[8..11]); its words are x0 to x3. Purpose 0 gives Skip, purpose 1 gives Depth. k < 256 and n <
+// 2^48, so no counter occurs twice.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/base/digest.h"
+#include "common/fault/philox.h"
+
+namespace bitquake {
+
+class FaultStream {
+ public:
+  FaultStream(uint64_t seed, absl::string_view tensor, uint32_t trial) : trial_(trial) {
+    std::string keyed = "bitquake fault stream v1";
+    for (int byte = 0; byte < 8; ++byte) {
+      keyed.push_back(static_cast<char>(seed >> (8 * byte)));
+    }
+    absl::StrAppend(&keyed, tensor);
+    const Sha256Bytes digest = Sha256(keyed);
+    const auto word = [&digest](int at) {
+      return digest[at] | uint32_t{digest[at + 1]} << 8 | uint32_t{digest[at + 2]} << 16 |
+             uint32_t{digest[at + 3]} << 24;
+    };
+    key_ = {word(0), word(4)};
+    tensor_ = word(8);
+  }
+
+  // Uniform in (0, 1), with full relative precision near 0:
+  // ((((x0 + 1/2) / 2^32 + x1) / 2^32 + x2) / 2^32 + x3) / 2^32, each operation rounded to double;
+  // and 1 - 2^-53 if that is 1.
+  double Skip(int k, uint64_t n) const {
+    constexpr double kUnit = 1.0 / 4294967296;
+    constexpr double kBelowOne = 1 - std::numeric_limits<double>::epsilon() / 2;
+    const PhiloxCounter x = Block(0, k, n);
+    const double v = ((((x[0] + 0.5) * kUnit + x[1]) * kUnit + x[2]) * kUnit + x[3]) * kUnit;
+    return std::min(v, kBelowOne);
+  }
+
+  // Uniform over 64 bits: x0 + 2^32 x1.
+  uint64_t Depth(int k, uint64_t n) const {
+    const PhiloxCounter x = Block(1, k, n);
+    return uint64_t{x[1]} << 32 | x[0];
+  }
+
+ private:
+  PhiloxCounter Block(uint32_t purpose, int k, uint64_t n) const {
+    const uint32_t high = static_cast<uint32_t>(n >> 32) << 16;
+    return Philox4x32(
+        {static_cast<uint32_t>(n), high | purpose << 8 | static_cast<uint32_t>(k), trial_, tensor_},
+        key_);
+  }
+
+  PhiloxKey key_;
+  uint32_t trial_;
+  uint32_t tensor_;
+};
+
+}  // namespace bitquake

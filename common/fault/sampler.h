@@ -1,0 +1,49 @@
+// Which bits of a stored tensor are faulty in one trial.
+//
+// A fault set is a pure function of (seed, tensor name, trial): the same on every worker, for every
+// batch size and order. Each bit has a uniform u in [0, 1) and is faulty at rate p iff u < p, so
+// sets nest: the set at a lower rate is a subset of the set at a higher one. Cost grows with the
+// number of faults.
+//
+//   FaultSampler sampler(/*seed=*/2418);
+//   for (WordFault f : sampler.Sample({"blocks.0.mlp.fc1.weight", words, 8}, /*trial=*/3, 1e-6)) {
+//     word[f.index] ^= f.mask;
+//   }
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace bitquake {
+
+// The stored words of one tensor, row-major.
+struct WordArray {
+  absl::string_view name;  // as in the checkpoint
+  int64_t count;           // words
+  int bits_per_word;       // 1..32
+};
+
+// All faults in one word, merged.
+struct WordFault {
+  int64_t index;  // into the words
+  uint32_t mask;  // bits to flip, bit 0 = least significant
+};
+
+inline bool operator==(const WordFault& a, const WordFault& b) {
+  return a.index == b.index && a.mask == b.mask;
+}
+
+class FaultSampler {  // thread-safe; cheap to copy
+ public:
+  explicit FaultSampler(uint64_t seed) : seed_(seed) {}
+
+  // Faults at bit-error rate `ber` in [0, 1], ordered by index, each index once.
+  std::vector<WordFault> Sample(WordArray words, uint32_t trial, double ber) const;
+
+ private:
+  uint64_t seed_;
+};
+
+}  // namespace bitquake

@@ -1,0 +1,202 @@
+#include "common/fault/target.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/fault/vit_surface.h"
+
+namespace bitquake {
+
+void PrintTo(const WordRange& range, std::ostream* out) {
+  *out << range.tensor << ":" << range.first << "+" << range.count;
+}
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Kind = Granularity::Kind;
+
+MATCHER_P3(Range, tensor, first, count, "") {
+  return arg.tensor == tensor && arg.first == first && arg.count == count;
+}
+
+std::vector<Target> Expand(const Surface& surface, const Granularity& granularity) {
+  absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity);
+  EXPECT_TRUE(targets.ok()) << targets.status();
+  return targets.value_or(std::vector<Target>());
+}
+
+std::vector<std::string> Names(const std::vector<Target>& targets) {
+  std::vector<std::string> names;
+  for (const Target& target : targets) names.push_back(target.name);
+  return names;
+}
+
+// Every word of the targets, counting how often each occurs.
+using Words = std::multiset<std::pair<int, int64_t>>;
+Words WordsOf(const std::vector<Target>& targets) {
+  Words words;
+  for (const Target& target : targets) {
+    for (const WordRange& range : target.ranges) {
+      for (int64_t i = 0; i < range.count; ++i) words.insert({range.tensor, range.first + i});
+    }
+  }
+  return words;
+}
+
+Words WordsOfTensors(const Surface& surface, bool (*chosen)(const SurfaceTensor&)) {
+  Words words;
+  for (int tensor = 0; tensor < static_cast<int>(surface.size()); ++tensor) {
+    if (!chosen(surface[tensor])) continue;
+    for (int64_t i = 0; i < surface[tensor].words(); ++i) words.insert({tensor, i});
+  }
+  return words;
+}
+
+TEST(Target, ModelIsEveryWordOnce) {
+  const Surface surface = VitSurface();
+  const std::vector<Target> targets = Expand(surface, {});
+  EXPECT_THAT(Names(targets), ElementsAre("model"));
+  EXPECT_EQ(targets[0].granularity, "model");
+  EXPECT_EQ(WordsOf(targets), WordsOfTensors(surface, [](const auto&) { return true; }));
+  EXPECT_EQ(targets[0].words(), static_cast<int64_t>(WordsOf(targets).size()));
+}
+
+TEST(Target, BlocksAndTheRestPartitionTheModel) {
+  const Surface surface = VitSurface(3);
+  const std::vector<Target> blocks = Expand(surface, {Kind::kBlock});
+  EXPECT_THAT(Names(blocks), ElementsAre("blocks.0", "blocks.1", "blocks.2"));
+  Words words = WordsOf(blocks);
+  words.merge(WordsOfTensors(surface, [](const auto& tensor) { return tensor.block.empty(); }));
+  EXPECT_EQ(words, WordsOf(Expand(surface, {Kind::kModel})));
+}
+
+TEST(Target, TensorsPartitionTheModel) {
+  const Surface surface = VitSurface(2);
+  const std::vector<Target> tensors = Expand(surface, {Kind::kTensor});
+  ASSERT_EQ(tensors.size(), surface.size());
+  for (size_t i = 0; i < surface.size(); ++i) EXPECT_EQ(tensors[i].name, surface[i].name);
+  EXPECT_EQ(WordsOf(tensors), WordsOf(Expand(surface, {Kind::kModel})));
+}
+
+TEST(Target, TypesPartitionTheFusedWeights) {
+  const Surface surface = VitSurface(3);
+  const Words qkv =
+      WordsOfTensors(surface, [](const auto& tensor) { return tensor.qkv.has_value(); });
+  const std::vector<Target> types = Expand(surface, {Kind::kType});
+  EXPECT_THAT(Names(types), ElementsAre("q", "k", "v"));
+  EXPECT_EQ(WordsOf(types), qkv);
+
+  const std::vector<Target> per_block = Expand(surface, {Kind::kType, {}, {}, true});
+  EXPECT_THAT(Names(per_block),
+              ElementsAre("blocks.0.q", "blocks.0.k", "blocks.0.v", "blocks.1.q", "blocks.1.k",
+                          "blocks.1.v", "blocks.2.q", "blocks.2.k", "blocks.2.v"));
+  EXPECT_EQ(WordsOf(per_block), qkv);
+}
+
+TEST(Target, HeadsPartitionTheirTypes) {
+  const Surface surface = VitSurface(2);
+  EXPECT_EQ(WordsOf(Expand(surface, {Kind::kHead})), WordsOf(Expand(surface, {Kind::kType})));
+  for (QkvType type : {QkvType::kQ, QkvType::kK, QkvType::kV}) {
+    EXPECT_EQ(WordsOf(Expand(surface, {Kind::kHead, {}, {type}})),
+              WordsOf(Expand(surface, {Kind::kType, {}, {type}})));
+  }
+}
+
+TEST(Target, RowsOfAFusedQkvAreTypeThenHead) {
+  // D = 4 heads x 8; head 2 of k starts at row 32 + 16.
+  const Surface surface = VitSurface(1);
+  const std::vector<Target> heads =
+      Expand(surface, {Kind::kHead, {}, {QkvType::kV, QkvType::kK, QkvType::kQ}});
+  ASSERT_EQ(heads.size(), 12u);
+  EXPECT_EQ(heads[7].name, "blocks.0.attn.h2.k");
+  EXPECT_THAT(heads[7].ranges, ElementsAre(Range(3, (32 + 16) * 32, 8 * 32)));
+
+  const std::vector<Target> together = Expand(surface, {Kind::kHead});
+  EXPECT_THAT(Names(together), ElementsAre("blocks.0.attn.h0", "blocks.0.attn.h1",
+                                           "blocks.0.attn.h2", "blocks.0.attn.h3"));
+  EXPECT_THAT(together[2].ranges,
+              ElementsAre(Range(3, 16 * 32, 8 * 32), Range(3, (32 + 16) * 32, 8 * 32),
+                          Range(3, (64 + 16) * 32, 8 * 32)));
+
+  const std::vector<Target> types = Expand(surface, {Kind::kType, {}, {QkvType::kV}});
+  EXPECT_THAT(types[0].ranges, ElementsAre(Range(3, 64 * 32, 32 * 32)));
+}
+
+TEST(Target, BlocksCanBeChosen) {
+  const Surface surface = VitSurface();
+  EXPECT_THAT(Names(Expand(surface, {Kind::kBlock, {11, 3, 3}})),
+              ElementsAre("blocks.3", "blocks.11"));
+  EXPECT_THAT(Names(Expand(surface, {Kind::kTensor, {5}})),
+              ElementsAre("blocks.5.attn.qkv.weight", "blocks.5.attn.proj.weight",
+                          "blocks.5.mlp.fc1.weight", "blocks.5.mlp.fc2.weight"));
+  EXPECT_THAT(Names(Expand(surface, {Kind::kHead, {1}, {QkvType::kQ}})),
+              ElementsAre("blocks.1.attn.h0.q", "blocks.1.attn.h1.q", "blocks.1.attn.h2.q",
+                          "blocks.1.attn.h3.q"));
+  EXPECT_THAT(Names(Expand(surface, {Kind::kType, {2}, {QkvType::kV}, true})),
+              ElementsAre("blocks.2.v"));
+}
+
+TEST(Target, RangesAreOrderedAndDisjoint) {
+  const Surface surface = VitSurface();
+  for (Kind kind : {Kind::kModel, Kind::kBlock, Kind::kTensor, Kind::kType, Kind::kHead}) {
+    for (const Target& target : Expand(surface, {kind})) {
+      for (size_t i = 1; i < target.ranges.size(); ++i) {
+        const WordRange& a = target.ranges[i - 1];
+        const WordRange& b = target.ranges[i];
+        EXPECT_TRUE(a.tensor < b.tensor || (a.tensor == b.tensor && a.first + a.count <= b.first))
+            << target.name;
+      }
+    }
+  }
+}
+
+TEST(Target, UnknownBlocksNameTheRange) {
+  for (int block : {12, -1}) {
+    const absl::Status status = ExpandTargets(VitSurface(), {Kind::kBlock, {0, block}}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(status.message(), "no block " + std::to_string(block) + "; blocks are 0 to 11");
+  }
+}
+
+TEST(Target, MatchingNothingIsAnError) {
+  Surface surface = VitSurface();
+  surface.erase(std::remove_if(surface.begin(), surface.end(),
+                               [](const SurfaceTensor& tensor) { return tensor.qkv.has_value(); }),
+                surface.end());
+  for (Kind kind : {Kind::kType, Kind::kHead}) {
+    const absl::Status status = ExpandTargets(surface, {kind}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(status.message(), HasSubstr("no qkv weight"));
+  }
+  for (Kind kind : {Kind::kModel, Kind::kBlock, Kind::kTensor}) {
+    EXPECT_EQ(ExpandTargets({}, {kind}).status().code(), absl::StatusCode::kNotFound);
+  }
+  EXPECT_THAT(ExpandTargets({}, {Kind::kBlock, {0}}).status().message(), HasSubstr("no blocks"));
+}
+
+TEST(Target, FieldsOfOtherGranularitiesAreRefused) {
+  const Granularity refused[] = {{Kind::kModel, {1}},
+                                 {Kind::kType, {1}},
+                                 {Kind::kBlock, {}, {QkvType::kQ}},
+                                 {Kind::kHead, {}, {}, true}};
+  for (const Granularity& granularity : refused) {
+    EXPECT_EQ(ExpandTargets(VitSurface(), granularity).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(Target, BiasesOfTheFusedLayerAreNotPartOfTypesAndHeads) {
+  Surface surface = VitSurface(1);
+  const std::vector<Target> before = Expand(surface, {Kind::kType});
+  surface.push_back({"blocks.0.attn.qkv.bias", {96}, "blocks.0", Part::kAttention, FusedQkv{4, 8}});
+  EXPECT_EQ(WordsOf(Expand(surface, {Kind::kType})), WordsOf(before));
+  EXPECT_EQ(WordsOf(Expand(surface, {Kind::kHead})), WordsOf(before));
+}
+
+}  // namespace
+}  // namespace bitquake
