@@ -1,0 +1,154 @@
+#include "common/campaign/campaign.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+#include "common/campaign/ber_grid.h"
+#include "common/campaign/describe.h"
+#include "common/campaign/document.h"
+#include "common/campaign/granularity_entry.h"
+#include "common/campaign/scalar.h"
+#include "common/campaign/schema.h"
+#include "common/campaign/validate.h"
+
+namespace bitquake {
+namespace {
+
+ImageSelection ImagesFromJson(const Json& images) {
+  using Kind = ImageSelection::Kind;
+  if (images.is_string()) {
+    return images == "all" ? ImageSelection{Kind::kAll, 0} : ImageSelection{Kind::kSpread, 1};
+  }
+  const Kind kind = images.contains("spread") ? Kind::kSpread : Kind::kFirst;
+  return {kind, images.begin().value().get<int64_t>()};
+}
+
+Json ImagesToJson(const ImageSelection& images) {
+  switch (images.kind) {
+    case ImageSelection::Kind::kAll:
+      return "all";
+    case ImageSelection::Kind::kSpread:
+      return {{"spread", images.count}};
+    case ImageSelection::Kind::kFirst:
+      return {{"first", images.count}};
+  }
+  return nullptr;
+}
+
+// `json` has passed the schema.
+absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
+  Campaign campaign;
+  campaign.name = json.at("name").get<std::string>();
+  campaign.seed = json.at("seed").get<uint64_t>();
+  campaign.models = json.at("models").get<std::vector<std::string>>();
+  campaign.dataset = json.at("dataset").get<std::string>();
+  for (const Json& name : json.at("formats")) {
+    ASSIGN_OR_RETURN(NumberFormat format, NumberFormat::FromName(name.get<std::string>()));
+    campaign.formats.push_back(format);
+  }
+  for (const Json& entry : json.at("granularities")) {
+    campaign.granularities.push_back(GranularityFromJson(entry));
+  }
+  campaign.fault.kind = FaultModel::Kind::kBitFlip;  // the only one that the schema lets through
+  campaign.ber = BerFromJson(json.at("ber"));
+  campaign.trials = json.at("trials").get<int>();
+  campaign.images = ImagesFromJson(json.at("images"));
+  campaign.folds = json.at("folds").get<int>();
+  campaign.compute = json.at("compute").get<std::string>();
+  return campaign;
+}
+
+}  // namespace
+
+absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name) {
+  Problems problems;
+  if (text.size() > kMaxCampaignFileBytes) {
+    problems.Add({}, absl::StrCat("has ", text.size(), " bytes; at most ", kMaxCampaignFileBytes,
+                                  " are allowed"));
+    return problems.ToStatus(file_name);
+  }
+  const std::optional<Node> document = ParseDocument(text, &problems);
+  std::optional<Json> checked;
+  if (document) {
+    checked = Validate(*document, CampaignType(), &problems);
+  }
+  RETURN_IF_ERROR(problems.ToStatus(file_name));
+  return CampaignFromJson(*checked);
+}
+
+std::string ToJson(const Campaign& campaign) {
+  Json formats = Json::array();
+  for (const NumberFormat& format : campaign.formats) {
+    formats.push_back(format.Name());
+  }
+  Json granularities = Json::array();
+  for (const Granularity& granularity : campaign.granularities) {
+    granularities.push_back(ToJson(granularity));
+  }
+  const Json json = {{"name", campaign.name},
+                     {"seed", campaign.seed},
+                     {"models", campaign.models},
+                     {"dataset", campaign.dataset},
+                     {"formats", std::move(formats)},
+                     {"granularities", std::move(granularities)},
+                     {"fault", {{"kind", "bit_flip"}, {"sampling", "bernoulli"}}},
+                     {"ber", campaign.ber},
+                     {"trials", campaign.trials},
+                     {"images", ImagesToJson(campaign.images)},
+                     {"folds", campaign.folds},
+                     {"compute", campaign.compute}};
+  return json.dump(2) + "\n";
+}
+
+absl::Status CheckPlainName(absl::string_view name) {
+  const auto refuse = [name](absl::string_view why) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("name '", Shown(name), "' ", why, "; give a folder below the root"));
+  };
+  if (name.empty()) {
+    return refuse("is empty");
+  }
+  if (HasControlCharacter(name)) {
+    return refuse("holds a control character");
+  }
+  if (absl::StartsWith(name, "/")) {
+    return refuse("is an absolute path");
+  }
+  if (absl::StrContains(name, '\\')) {
+    return refuse("holds a backslash");
+  }
+  for (absl::string_view part : absl::StrSplit(name, '/')) {
+    if (part.empty()) {
+      return refuse("has an empty part between slashes");
+    }
+    if (part[0] == '.') {
+      return refuse("has a part that begins with '.'");
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string CampaignJsonSchema() {
+  Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+                 {"title", "Bitquake campaign"}};
+  schema.update(ToJsonSchema(CampaignType()));
+  return schema.dump(2) + "\n";
+}
+
+std::string CampaignReference() {
+  const FieldType type = CampaignType();
+  return absl::StrCat(
+      "# Campaign file\n\n"
+      "YAML (JSON is a part of it), at most ",
+      kMaxCampaignFileBytes,
+      " bytes. Unknown fields, fields given twice and values of the\n"
+      "wrong type are errors. Text that looks like a number needs quotes. A whole number may be\n"
+      "written 1000 or 1e3. Anchors, aliases and tags are not supported.\n\n",
+      ToMarkdownTable(std::get<MapType>(type.is)));
+}
+
+}  // namespace bitquake

@@ -1,0 +1,67 @@
+// A campaign, as a person states it: models x formats x granularities x bit-error rates x trials.
+// The file's fields are described once, in schema.cc; parsing, its errors, the JSON Schema and the
+// reference documentation all come from there.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/fault/fault_list.h"
+#include "common/fault/number_format.h"
+#include "common/fault/target.h"
+
+namespace bitquake {
+
+// Which images a trial sees.
+struct ImageSelection {
+  enum class Kind {
+    kAll,     // every fold
+    kSpread,  // `count` folds a trial, rotating, so that trials cover the data set evenly
+    kFirst,   // every fold of the data set's first `count` images
+  };
+  Kind kind = Kind::kAll;
+  int64_t count = 0;
+};
+
+struct Campaign {
+  std::string name;
+  uint64_t seed = 0;
+  std::vector<std::string> models;  // names below the model root (in `run` also paths)
+  std::string dataset;              // likewise, below the data root
+  std::vector<NumberFormat> formats;
+  std::vector<Granularity> granularities;
+  FaultModel fault;
+  std::vector<double> ber;  // ascending, distinct, in [0, 1]
+  int trials = 10;
+  ImageSelection images;
+  int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
+  std::string compute = "fp32";
+};
+
+// Limits on what a file may ask for; beyond them it is refused.
+inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;
+inline constexpr int kMaxTrials = 1'000'000;
+
+// Parses a campaign file (YAML, of which JSON is a part). `file_name` opens every error:
+// "campaign.yaml:12:5: unknown field 'trails'; did you mean 'trials'?". Errors: InvalidArgument,
+// one line for each problem found.
+absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name);
+
+// The resolved campaign, every default filled in; ParseCampaign accepts it and gives the same
+// campaign.
+std::string ToJson(const Campaign& campaign);
+
+// OK for a name that stays below a root: relative, without "..", parts that begin with a dot, empty
+// parts, backslashes or control characters. For programs that take names from others, as the server
+// does.
+absl::Status CheckPlainName(absl::string_view name);
+
+// The schema of the file, for editors (JSON Schema, draft 2020-12) and for people (Markdown).
+std::string CampaignJsonSchema();
+std::string CampaignReference();
+
+}  // namespace bitquake

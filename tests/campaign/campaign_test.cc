@@ -1,0 +1,175 @@
+#include "common/campaign/campaign.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace bitquake {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kMinimal[] = "name: n\nmodels: [m]\ndataset: d\nber: 1e-6\n";
+
+Campaign Parsed(absl::string_view text) {
+  absl::StatusOr<Campaign> campaign = ParseCampaign(text, "f.yaml");
+  EXPECT_TRUE(campaign.ok()) << campaign.status();
+  return campaign.ok() ? *std::move(campaign) : Campaign();
+}
+
+std::string ErrorOf(absl::string_view text) {
+  return std::string(ParseCampaign(text, "campaign.yaml").status().message());
+}
+
+TEST(Campaign, DefaultsAreAsDocumented) {
+  const Campaign campaign = Parsed(kMinimal);
+  EXPECT_EQ(campaign.name, "n");
+  EXPECT_EQ(campaign.seed, 0u);
+  EXPECT_THAT(campaign.models, ElementsAre("m"));
+  EXPECT_EQ(campaign.dataset, "d");
+  ASSERT_EQ(campaign.formats.size(), 1u);
+  EXPECT_EQ(campaign.formats[0].Name(), "int8");
+  ASSERT_EQ(campaign.granularities.size(), 1u);
+  EXPECT_EQ(campaign.granularities[0].Name(), "model");
+  EXPECT_THAT(campaign.ber, ElementsAre(1e-6));
+  EXPECT_EQ(campaign.trials, 10);
+  EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kAll);
+  EXPECT_EQ(campaign.folds, 0);
+  EXPECT_EQ(campaign.compute, "fp32");
+}
+
+TEST(Campaign, ReadsEveryField) {
+  const Campaign campaign = Parsed(
+      "name: all\nseed: 18446744073709551615\nmodels: [a/b, c]\ndataset: d\n"
+      "formats: [int16, fp32]\ngranularities: [block, {head: {blocks: [2], types: [v]}}]\n"
+      "fault: {kind: bit_flip, sampling: bernoulli}\nber: {from: 1e-3, to: 1e-2, per_decade: 1}\n"
+      "trials: 3\nimages: {spread: 2}\nfolds: 4\ncompute: fp32\n");
+  EXPECT_EQ(campaign.seed, UINT64_MAX);
+  EXPECT_THAT(campaign.models, ElementsAre("a/b", "c"));
+  ASSERT_EQ(campaign.formats.size(), 2u);
+  EXPECT_EQ(campaign.formats[0].bits, 16);
+  EXPECT_EQ(campaign.formats[1].kind, NumberFormat::Kind::kFp32);
+  ASSERT_EQ(campaign.granularities.size(), 2u);
+  EXPECT_EQ(campaign.granularities[1].kind, Granularity::Kind::kHead);
+  EXPECT_THAT(campaign.granularities[1].blocks, ElementsAre(2));
+  EXPECT_THAT(campaign.granularities[1].types, ElementsAre(QkvType::kV));
+  EXPECT_THAT(campaign.ber, ElementsAre(1e-3, 1e-2));
+  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kSpread);
+  EXPECT_EQ(campaign.images.count, 2);
+  EXPECT_EQ(campaign.folds, 4);
+}
+
+TEST(Campaign, ImagesTakeFourForms) {
+  using Kind = ImageSelection::Kind;
+  const auto images = [](absl::string_view value) {
+    return Parsed(absl::StrCat(kMinimal, "images: ", value)).images;
+  };
+  EXPECT_EQ(images("all").kind, Kind::kAll);
+  EXPECT_EQ(images("spread").kind, Kind::kSpread);
+  EXPECT_EQ(images("spread").count, 1);
+  EXPECT_EQ(images("{spread: 3}").count, 3);
+  EXPECT_EQ(images("{first: 1000}").kind, Kind::kFirst);
+  EXPECT_EQ(images("{first: 1000}").count, 1000);
+}
+
+TEST(Campaign, BitErrorRatesAreSortedAndDistinct) {
+  EXPECT_THAT(Parsed("name: n\nmodels: [m]\ndataset: d\nber: [1e-3, 0, 1, 1.0e-3, 1e-9]\n").ber,
+              ElementsAre(0, 1e-9, 1e-3, 1));
+}
+
+TEST(Campaign, IntegersMayBeWrittenWithAnExponent) {
+  EXPECT_EQ(Parsed(absl::StrCat(kMinimal, "trials: 1e3")).trials, 1000);
+  EXPECT_EQ(ErrorOf(absl::StrCat(kMinimal, "trials: 1.5e0")),
+            "campaign.yaml:5:9: trials: expected an integer, found the number 1.5e0");
+}
+
+TEST(Campaign, TypingErrorIsNamedWithItsPlaceAndTheNearestField) {
+  EXPECT_EQ(ErrorOf(absl::StrCat(kMinimal, "trails: 10\n")),
+            "campaign.yaml:5:1: unknown field 'trails'; did you mean 'trials'?");
+}
+
+TEST(Campaign, AllProblemsAreReportedInOrderOfPlace) {
+  EXPECT_EQ(
+      ErrorOf("dataset: 7\nber: [2, 1e-6, x]\nname: n\nmodel: [m]\nname: n2\n"),
+      "campaign.yaml:1:1: missing field 'models': Folders below the model root; in `bitquake "
+      "run` also paths\n"
+      "campaign.yaml:1:10: dataset: expected a data set's name, found the number 7; put it in "
+      "quotes\n"
+      "campaign.yaml:2:7: ber[0]: 2 is above the largest allowed, 1\n"
+      "campaign.yaml:2:16: ber[2]: expected a number, found text 'x'\n"
+      "campaign.yaml:4:1: unknown field 'model'; did you mean 'models'?\n"
+      "campaign.yaml:5:1: field 'name' is given twice");
+}
+
+TEST(Campaign, FieldsOfLaterVersionsAreUnknown) {
+  EXPECT_THAT(ErrorOf(absl::StrCat(kMinimal, "surface: {}\n")),
+              HasSubstr("unknown field 'surface'"));
+  EXPECT_THAT(ErrorOf(absl::StrCat(kMinimal, "confidence: 0.95\n")), HasSubstr("unknown field"));
+}
+
+TEST(Campaign, ResolvedFormStatesEveryDefault) {
+  EXPECT_EQ(ToJson(Parsed(kMinimal)), R"({
+  "name": "n",
+  "seed": 0,
+  "models": [
+    "m"
+  ],
+  "dataset": "d",
+  "formats": [
+    "int8"
+  ],
+  "granularities": [
+    "model"
+  ],
+  "fault": {
+    "kind": "bit_flip",
+    "sampling": "bernoulli"
+  },
+  "ber": [
+    1e-06
+  ],
+  "trials": 10,
+  "images": "all",
+  "folds": 0,
+  "compute": "fp32"
+}
+)");
+}
+
+TEST(Campaign, PlainNamesStayBelowTheirRoot) {
+  for (const char* name :
+       {"m", "a/b", "vit_base_patch16_224.augreg_in21k_ft_in1k", "a..b", "d\xC3\xA9"}) {
+    EXPECT_TRUE(CheckPlainName(name).ok()) << name;
+  }
+  for (const char* name : {"", "/etc", "..", "../a", "a/../b", "a/..", ".", "./a", ".hidden",
+                           "a/.git", "a\\b", "a//b", "a/", "a\nb", "a\x7F", "\xFF"}) {
+    EXPECT_EQ(CheckPlainName(name).code(), absl::StatusCode::kInvalidArgument) << name;
+  }
+  EXPECT_FALSE(CheckPlainName(absl::string_view("a\0b", 3)).ok());
+  EXPECT_EQ(CheckPlainName("../a").message(),
+            "name '../a' has a part that begins with '.'; give a folder below the root");
+}
+
+TEST(Campaign, ReferenceNamesEveryField) {
+  const std::string reference = CampaignReference();
+  for (const char* row :
+       {"| `name` | a name | required | Names the campaign in results and folders. |",
+        "| `trials` | an integer, 1 to 1000000 | `10` | Independent draws of faults in each cell. "
+        "|",
+        "| `ber.per_decade` | an integer, 1 to 1000 | required |",
+        "| `granularities[].head.types` | a list of q, k and v (at most 3), each q, k or v |",
+        "| `images.first` |", "| `fault.sampling` | bernoulli | `bernoulli` |"}) {
+    EXPECT_THAT(reference, HasSubstr(row));
+  }
+}
+
+TEST(Campaign, JsonSchemaIsOfDraft2020) {
+  EXPECT_THAT(CampaignJsonSchema(),
+              HasSubstr("\"$schema\": \"https://json-schema.org/draft/2020-12/schema\""));
+}
+
+}  // namespace
+}  // namespace bitquake
