@@ -1,0 +1,34 @@
+// What the trials of a cell say about it: the figures of a row of cells.csv.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/report/results.h"
+
+namespace bitquake {
+
+// Accuracies and rates are percent. A figure that is undefined is NaN (one trial has no deviation).
+struct CellSummary {
+  int64_t trials = 0;
+  int64_t images = 0;  // over all trials
+  double golden_top1, golden_top5;
+  double top1_mean, top1_std, top1_min, top1_max, top1_p05, top1_median, top1_p95;
+  double ci_low, ci_high;  // 95%, of top1_mean
+  double loss_mean;        // golden_top1 - top1_mean
+  double top5_mean;
+  double sdc_rate, due_rate;  // of the images over all trials
+  double flips_mean;          // bits a trial
+  double vf;
+};
+
+// A trial's estimate of the accuracy on the whole data set: golden accuracy there + (correct -
+// golden correct on the trial's images) / images of the trial.
+double EstimateTop1(const GoldenResult& golden, const TrialResult& trial);
+double EstimateTop5(const GoldenResult& golden, const TrialResult& trial);
+
+// One for each cell, in order. Cells without trials have trials = 0 and no meaning else, and are
+// nobody's siblings.
+std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells);
+
+}  // namespace bitquake

@@ -1,0 +1,132 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/report/cell_summary.h"
+#include "common/report/csv.h"
+#include "common/report/results.h"
+
+namespace bitquake {
+namespace {
+
+using Value = std::variant<std::string, int64_t, double>;
+
+struct Column {
+  const char* name;
+  Value (*value)(const CellResult& cell, const CellSummary& summary);
+};
+
+// Their order is part of the contract; new ones go last.
+constexpr Column kColumns[] = {
+    {"campaign", [](const CellResult& c, const CellSummary&) -> Value { return c.key.campaign; }},
+    {"model", [](const CellResult& c, const CellSummary&) -> Value { return c.key.model; }},
+    {"format", [](const CellResult& c, const CellSummary&) -> Value { return c.key.format; }},
+    {"fault", [](const CellResult& c, const CellSummary&) -> Value { return c.key.fault; }},
+    {"granularity",
+     [](const CellResult& c, const CellSummary&) -> Value { return c.key.granularity; }},
+    {"target", [](const CellResult& c, const CellSummary&) -> Value { return c.key.target; }},
+    {"bits", [](const CellResult& c, const CellSummary&) -> Value { return c.bits; }},
+    {"ber", [](const CellResult& c, const CellSummary&) -> Value { return c.key.ber; }},
+    {"trials", [](const CellResult&, const CellSummary& s) -> Value { return s.trials; }},
+    {"images", [](const CellResult&, const CellSummary& s) -> Value { return s.images; }},
+    {"golden_top1", [](const CellResult&, const CellSummary& s) -> Value { return s.golden_top1; }},
+    {"golden_top5", [](const CellResult&, const CellSummary& s) -> Value { return s.golden_top5; }},
+    {"top1_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_mean; }},
+    {"top1_std", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_std; }},
+    {"top1_min", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_min; }},
+    {"top1_max", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_max; }},
+    {"top1_p05", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_p05; }},
+    {"top1_median", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_median; }},
+    {"top1_p95", [](const CellResult&, const CellSummary& s) -> Value { return s.top1_p95; }},
+    {"ci_low", [](const CellResult&, const CellSummary& s) -> Value { return s.ci_low; }},
+    {"ci_high", [](const CellResult&, const CellSummary& s) -> Value { return s.ci_high; }},
+    {"loss_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.loss_mean; }},
+    {"top5_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.top5_mean; }},
+    {"sdc_rate", [](const CellResult&, const CellSummary& s) -> Value { return s.sdc_rate; }},
+    {"due_rate", [](const CellResult&, const CellSummary& s) -> Value { return s.due_rate; }},
+    {"flips_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.flips_mean; }},
+    {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.vf; }},
+};
+
+std::string Text(const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    return *text;
+  }
+  if (const auto* integer = std::get_if<int64_t>(&value)) {
+    return absl::StrCat(*integer);
+  }
+  return FormatNumber(std::get<double>(value));
+}
+
+nlohmann::ordered_json JsonValue(const Value& value) {
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && std::isnan(*number)) {
+    return nullptr;
+  }
+  return std::visit([](const auto& v) { return nlohmann::ordered_json(v); }, value);
+}
+
+// Calls `visit` for each cell with a finished trial.
+void ForEachCell(const std::vector<CellResult>& cells,
+                 const std::function<void(const CellResult&, const CellSummary&)>& visit) {
+  const std::vector<CellSummary> summaries = Summarize(cells);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (summaries[i].trials > 0) {
+      visit(cells[i], summaries[i]);
+    }
+  }
+}
+
+}  // namespace
+
+std::string CellsCsv(const std::vector<CellResult>& cells) {
+  std::string csv;
+  std::vector<std::string> row;
+  for (const Column& column : kColumns) {
+    row.push_back(column.name);
+  }
+  AppendCsvRow(row, &csv);
+  ForEachCell(cells, [&](const CellResult& cell, const CellSummary& summary) {
+    row.clear();
+    for (const Column& column : kColumns) {
+      row.push_back(Text(column.value(cell, summary)));
+    }
+    AppendCsvRow(row, &csv);
+  });
+  return csv;
+}
+
+std::string TrialsCsv(const std::vector<CellResult>& cells) {
+  std::string csv =
+      "campaign,model,format,fault,granularity,target,ber,trial,images,top1,top5,sdc,due,flips,"
+      "faults_digest\n";
+  for (const CellResult& cell : cells) {
+    const CellKey& key = cell.key;
+    for (const TrialResult& trial : cell.trials) {
+      AppendCsvRow({key.campaign, key.model, key.format, key.fault, key.granularity, key.target,
+                    FormatNumber(key.ber), absl::StrCat(trial.trial), absl::StrCat(trial.images),
+                    FormatNumber(EstimateTop1(cell.golden, trial)),
+                    FormatNumber(EstimateTop5(cell.golden, trial)), absl::StrCat(trial.sdc),
+                    absl::StrCat(trial.due), absl::StrCat(trial.flips), trial.faults_digest},
+                   &csv);
+    }
+  }
+  return csv;
+}
+
+std::string CellsJson(const std::vector<CellResult>& cells) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  ForEachCell(cells, [&](const CellResult& cell, const CellSummary& summary) {
+    nlohmann::ordered_json row = nlohmann::ordered_json::object();
+    for (const Column& column : kColumns) {
+      row[column.name] = JsonValue(column.value(cell, summary));
+    }
+    rows.push_back(std::move(row));
+  });
+  return rows.dump(2, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace bitquake
