@@ -1,0 +1,39 @@
+// The coordinator's HTTP side: /metrics for Prometheus, /healthz (the process lives) and /readyz
+// (the store answers). It knows neither gRPC nor the store: it is given functions.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace prometheus {
+class Collectable;
+}
+
+namespace bitquake {
+
+struct HttpOptions {
+  std::string address;  // "127.0.0.1:9464"; port 0 lets the system choose
+  std::function<absl::Status()> ready = [] { return absl::OkStatus(); };
+};
+
+// Serves from its own threads until destroyed. Thread-safe.
+class HttpServer {
+ public:
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
+      const HttpOptions& options, std::shared_ptr<prometheus::Collectable> metrics);
+  ~HttpServer();
+
+  int port() const;
+
+  struct Impl;
+
+ private:
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitquake

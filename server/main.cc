@@ -1,0 +1,139 @@
+// bitquake-server: the coordinator, one process, one SQLite file.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/build_info.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/process.h"
+#include "common/base/status.h"
+#include "common/base/status_macros.h"
+#include "server/http/coordinator_metrics.h"
+#include "server/http/http_server.h"
+#include "server/scheduler/coordinator.h"
+#include "server/service/address.h"
+#include "server/service/grpc_server.h"
+#include "server/store/migrations.h"
+#include "spdlog/spdlog.h"
+
+namespace bitquake {
+namespace {
+
+struct Flags {
+  std::string database = "bitquake.db";
+  std::string listen = "127.0.0.1:50551";
+  std::string http;
+  std::string log_file;
+  bool insecure = false;
+  double lease_seconds = 60;
+  double lease_work_seconds = 20;
+  int64_t max_lease_jobs = SchedulerOptions().max_lease_jobs;
+  int ready_fd = -1;
+};
+
+// One server a database: the lock is held as long as the process lives.
+absl::StatusOr<int> LockDatabase(const std::string& database) {
+  const std::string path = database + ".lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    return ErrnoStatus(path);
+  }
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    close(fd);
+    return absl::FailedPreconditionError(
+        absl::StrCat(database,
+                     ": another bitquake-server has this database open; stop it, or name "
+                     "another file with --db"));
+  }
+  return fd;
+}
+
+absl::Status Serve(const Flags& flags) {
+  if (!flags.insecure) {
+    RETURN_IF_ERROR(CheckPlainTextAddress(flags.listen));
+  }
+  ASSIGN_OR_RETURN(const int lock, LockDatabase(flags.database));
+  absl::Cleanup unlock = [lock] { close(lock); };
+  ASSIGN_OR_RETURN(Database db, Database::Open(flags.database, Database::Mode::kReadWrite));
+  RETURN_IF_ERROR(Migrate(db));
+
+  SystemClock clock;
+  SchedulerOptions options;
+  options.lease = absl::Seconds(flags.lease_seconds);
+  options.lease_work = absl::Seconds(flags.lease_work_seconds);
+  options.max_lease_jobs = flags.max_lease_jobs;
+  ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator,
+                   Coordinator::Start(std::move(db), &clock, options));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
+                   GrpcServer::Start({flags.listen, flags.database}, coordinator.get()));
+  std::unique_ptr<HttpServer> http;
+  if (!flags.http.empty()) {
+    ASSIGN_OR_RETURN(
+        http,
+        HttpServer::Start({flags.http}, std::make_shared<CoordinatorMetrics>(coordinator.get())));
+    spdlog::info("metrics on port {}", http->port());
+  }
+  spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,
+               flags.listen, grpc->port());
+  if (flags.ready_fd >= 0) {
+    RETURN_IF_ERROR(NotifyReady(flags.ready_fd, absl::StrCat(grpc->port())));
+  }
+  const int signal = WaitForTermination();
+  spdlog::info("signal {}: stopping", signal);
+  http.reset();
+  coordinator->Stop();
+  grpc->Stop();
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace bitquake
+
+int main(int argc, char** argv) {
+  bitquake::BlockTerminationSignals();
+  bitquake::Flags flags;
+  CLI::App app("The coordinator of Bitquake: keeps campaigns, hands out jobs, gathers outcomes.");
+  app.set_version_flag("--version", bitquake::kVersion);
+  app.add_option("--db", flags.database, "SQLite file; created if it does not exist")
+      ->capture_default_str();
+  app.add_option("--listen", flags.listen, "gRPC address: HOST:PORT or unix:PATH")
+      ->capture_default_str();
+  app.add_option("--http", flags.http,
+                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
+  app.add_option("--log", flags.log_file, "log file; stderr by default");
+  app.add_flag("--insecure", flags.insecure,
+               "allow plain text on addresses that other machines can reach");
+  app.add_option("--lease-seconds", flags.lease_seconds,
+                 "a lease that is not renewed for so long ends")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  app.add_option("--lease-work-seconds", flags.lease_work_seconds, "work that a lease should hold")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  app.add_option("--max-lease-jobs", flags.max_lease_jobs, "most jobs in a lease")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--ready-fd", flags.ready_fd,
+                 "write the bound port to this file descriptor when serving, and close it");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  bitquake::StartLogging("bitquake-server", flags.log_file);
+  const absl::Status status = bitquake::Serve(flags);
+  if (!status.ok()) {
+    std::cerr << "bitquake-server: " << status.message() << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,338 @@
+#include "server/scheduler/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "common/base/status_macros.h"
+#include "server/scheduler/expansion.h"
+#include "spdlog/spdlog.h"
+
+namespace bitquake {
+namespace {
+
+// How often timers are looked at when nothing is due: a bound, not a period.
+constexpr absl::Duration kLongestSleep = absl::Minutes(1);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Database db, const Clock* clock,
+                                                                SchedulerOptions options) {
+  std::unique_ptr<Coordinator> coordinator(new Coordinator(clock, options));
+  RETURN_IF_ERROR(coordinator->Load(db));
+  Coordinator* self = coordinator.get();
+  coordinator->writer_ = std::make_unique<Writer>(
+      std::move(db), clock,
+      WriterHooks{[self](Database& db) { return self->Tick(db); },
+                  [self](const absl::Status& status) { self->Ended(status); }});
+  return coordinator;
+}
+
+Coordinator::~Coordinator() { Stop(); }
+
+void Coordinator::Stop() {
+  writer_->Submit(
+      [this](Database&) {
+        for (auto& [number, waiter] : waiters_) {
+          AfterCommit([reply = std::move(waiter.reply)](const absl::Status&) {
+            reply(absl::UnavailableError("the server is shutting down"));
+          });
+        }
+        waiters_.clear();
+        for (auto& [number, watch] : watchers_) {
+          watch.changed(absl::UnavailableError("the server is shutting down"));
+        }
+        watchers_.clear();
+        return absl::OkStatus();
+      },
+      [](const absl::Status&) {});
+  writer_->Stop();
+}
+
+absl::Status Coordinator::Load(Database& db) {
+  leases_.clear();
+  retries_.clear();
+  const absl::Duration now = clock_->Monotonic();
+  // A restart forgets when leases began: each gets its whole time again, for its worker to renew.
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT l.id, l.worker, l.campaign, v.model FROM leases l JOIN variants v ON v.id = "
+      "l.variant",
+      {}, [&](const Row& row) {
+        leases_[row.Int(0)] = {row.Text(1), row.Text(2), row.Text(3), now + options_.lease, now};
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id, instance, host, version, device_kind, quarantine FROM workers", {},
+      [&](const Row& row) {
+        WorkerState& worker = workers_[row.Text(0)];
+        worker.identity = {row.Text(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4)};
+        worker.quarantine = row.Text(5);
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT id FROM jobs WHERE state = 'waiting'", {}, [&](const Row& row) {
+        retries_.emplace(now, row.Int(0));
+        return absl::OkStatus();
+      }));
+  work_may_be_ready_ = true;
+  return absl::OkStatus();
+}
+
+absl::Duration Coordinator::Tick(Database& db) {
+  auto attempt = [&](const char* what, absl::Status (Coordinator::*step)(Database&)) {
+    const absl::Status status = (this->*step)(db);
+    if (!status.ok()) {
+      spdlog::error("{}: {}", what, std::string(status.message()));
+      reload_ = true;
+    }
+  };
+  if (reload_) {
+    reload_ = false;
+    attempt("reading the store again", &Coordinator::Load);
+  }
+  attempt("ending leases", &Coordinator::ExpireLeases);
+  attempt("releasing retries", &Coordinator::ReleaseRetries);
+  attempt("leasing to those who wait", &Coordinator::ServeWaiters);
+  NotifyWatchers(db);
+
+  absl::Duration next = clock_->Monotonic() + kLongestSleep;
+  for (const auto& [id, lease] : leases_) {
+    next = std::min(next, lease.deadline);
+  }
+  for (const auto& [number, waiter] : waiters_) {
+    next = std::min(next, waiter.deadline);
+  }
+  if (!retries_.empty()) {
+    next = std::min(next, retries_.begin()->first);
+  }
+  if (!changed_.empty() && !watchers_.empty()) {
+    next = std::min(next, watchers_told_ + absl::Milliseconds(250));
+  }
+  return next;
+}
+
+void Coordinator::Ended(const absl::Status& status) {
+  if (!status.ok()) {
+    reload_ = true;
+  }
+  std::vector<std::function<void(const absl::Status&)>> replies;
+  replies.swap(after_commit_);
+  for (const auto& reply : replies) {
+    reply(status);
+  }
+}
+
+void Coordinator::AfterCommit(std::function<void(const absl::Status&)> reply) {
+  after_commit_.push_back(std::move(reply));
+}
+
+CoordinatorCounters Coordinator::counters() {
+  CoordinatorCounters counters;
+  writer_
+      ->SubmitAndWait([&](Database&) {
+        counters = counters_;
+        return absl::OkStatus();
+      })
+      .IgnoreError();
+  return counters;
+}
+
+void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
+  auto id = std::make_shared<std::string>();
+  writer_->Submit(
+      [this, campaign = std::move(campaign), request_id = std::move(request_id), id](Database& db) {
+        ASSIGN_OR_RETURN(
+            const bool added,
+            AddCampaign(db, campaign, request_id, absl::ToUnixMillis(clock_->Wall()), id.get()));
+        if (added) {
+          spdlog::info("campaign {} submitted", *id);
+          work_may_be_ready_ = true;
+        }
+        return absl::OkStatus();
+      },
+      [id, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*id) : reply(status);
+      });
+}
+
+void Coordinator::Control(std::string campaign, Command command, Reply<CampaignSnapshot> reply) {
+  auto snapshot = std::make_shared<CampaignSnapshot>();
+  writer_->Submit(
+      [this, campaign = std::move(campaign), command, snapshot](Database& db) {
+        RETURN_IF_ERROR(ApplyControl(db, campaign, command));
+        ASSIGN_OR_RETURN(*snapshot, Snapshot(db, campaign));
+        return absl::OkStatus();
+      },
+      [snapshot, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*snapshot) : reply(status);
+      });
+}
+
+void Coordinator::GetCampaign(std::string campaign, Reply<CampaignSnapshot> reply) {
+  auto snapshot = std::make_shared<CampaignSnapshot>();
+  writer_->Submit(
+      [this, campaign = std::move(campaign), snapshot](Database& db) {
+        ASSIGN_OR_RETURN(*snapshot, Snapshot(db, campaign));
+        return absl::OkStatus();
+      },
+      [snapshot, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*snapshot) : reply(status);
+      });
+}
+
+void Coordinator::ListCampaigns(int64_t before, int limit, Reply<Page> reply) {
+  auto page = std::make_shared<Page>();
+  writer_->Submit(
+      [this, before, limit, page](Database& db) {
+        std::vector<std::pair<int64_t, std::string>> found;
+        RETURN_IF_ERROR(db.ForEach(
+            "SELECT ordinal, id FROM campaigns WHERE ? = 0 OR ordinal < ? ORDER BY ordinal DESC "
+            "LIMIT ?",
+            {before, before, limit + 1}, [&](const Row& row) {
+              found.emplace_back(row.Int(0), row.Text(1));
+              return absl::OkStatus();
+            }));
+        if (static_cast<int>(found.size()) > limit) {
+          found.pop_back();
+          page->next_before = found.back().first;
+        }
+        for (const auto& [ordinal, id] : found) {
+          ASSIGN_OR_RETURN(CampaignSnapshot snapshot, Snapshot(db, id));
+          page->campaigns.push_back(std::move(snapshot));
+        }
+        return absl::OkStatus();
+      },
+      [page, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*page) : reply(status);
+      });
+}
+
+void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
+  auto workers = std::make_shared<std::vector<WorkerSnapshot>>();
+  writer_->Submit(
+      [this, workers](Database& db) {
+        for (const auto& [id, worker] : workers_) {
+          ASSIGN_OR_RETURN(const auto jobs,
+                           db.QueryInt("SELECT count(*) FROM jobs WHERE lease IN (SELECT id FROM "
+                                       "leases WHERE worker = ?)",
+                                       {id}));
+          workers->push_back({worker.identity, Live(worker), static_cast<int>(jobs.value_or(0)),
+                              worker.quarantine});
+        }
+        return absl::OkStatus();
+      },
+      [workers, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*workers) : reply(status);
+      });
+}
+
+int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
+  const int64_t number = next_number_++;
+  writer_->Submit(
+      [this, number, campaign = std::move(campaign), changed](Database& db) {
+        ASSIGN_OR_RETURN(CampaignSnapshot snapshot, Snapshot(db, campaign));
+        const bool ended = snapshot.ended();
+        // What is told now was committed before, or is told again after the commit that follows.
+        changed(std::move(snapshot));
+        if (!ended) {
+          watchers_[number] = {campaign, changed};
+        }
+        return absl::OkStatus();
+      },
+      [changed](const absl::Status& status) {
+        if (!status.ok()) {
+          changed(status);
+        }
+      });
+  return number;
+}
+
+void Coordinator::Unwatch(int64_t watcher) {
+  writer_->Submit(
+      [this, watcher](Database&) {
+        watchers_.erase(watcher);
+        return absl::OkStatus();
+      },
+      [](const absl::Status&) {});
+}
+
+void Coordinator::Register(WorkerIdentity worker, Reply<absl::Duration> reply) {
+  writer_->Submit(
+      [this, worker = std::move(worker)](Database& db) { return ApplyRegister(db, worker); },
+      [this, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(options_.lease) : reply(status);
+      });
+}
+
+int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Duration wait,
+                           LeaseReply reply) {
+  const int64_t number = next_number_++;
+  auto grant = std::make_shared<std::unique_ptr<LeaseGrant>>();
+  auto waits = std::make_shared<bool>(false);
+  writer_->Submit(
+      [this, number, worker = std::move(worker), request_number, wait, reply, grant,
+       waits](Database& db) {
+        ASSIGN_OR_RETURN(*grant, TryLease(db, worker, request_number));
+        if (*grant == nullptr) {
+          *waits = true;
+          waiters_[number] = {worker, request_number, clock_->Monotonic() + wait, reply};
+        }
+        return absl::OkStatus();
+      },
+      [reply, grant, waits](const absl::Status& status) {
+        if (!status.ok() && !*waits) {
+          reply(status);
+        } else if (*grant != nullptr) {
+          reply(std::move(*grant));
+        }
+      });
+  return number;
+}
+
+void Coordinator::StopWaiting(int64_t waiter) {
+  writer_->Submit(
+      [this, waiter](Database&) {
+        const auto found = waiters_.find(waiter);
+        if (found != waiters_.end()) {
+          AfterCommit([reply = std::move(found->second.reply)](const absl::Status&) {
+            reply(absl::CancelledError("the worker went away"));
+          });
+          waiters_.erase(found);
+        }
+        return absl::OkStatus();
+      },
+      [](const absl::Status&) {});
+}
+
+void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
+                            Reply<HeartbeatReply> reply) {
+  auto answer = std::make_shared<HeartbeatReply>();
+  writer_->Submit(
+      [this, worker = std::move(worker), leases = std::move(leases), answer](Database&) {
+        ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
+        const absl::Duration now = clock_->Monotonic();
+        known->last_seen = now;
+        answer->drain = !known->quarantine.empty();
+        for (const int64_t id : leases) {
+          const auto lease = leases_.find(id);
+          if (lease == leases_.end() || lease->second.worker != worker) {
+            answer->ended_leases.push_back(id);
+          } else {
+            lease->second.deadline = now + options_.lease;
+          }
+        }
+        return absl::OkStatus();
+      },
+      [answer, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(*answer) : reply(status);
+      });
+}
+
+void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {
+  writer_->Submit(
+      [this, report = std::move(report)](Database& db) { return ApplyReport(db, report); },
+      std::move(reply));
+}
+
+}  // namespace bitquake

@@ -1,0 +1,200 @@
+// The coordinator without its transport: campaigns in, leases out, outcomes in, exactly once.
+//
+// What must survive is in the store; memory holds only what a restart may forget: when leases end,
+// who is waiting, how fast workers are. Everything runs on the writer's thread, inside its
+// transactions, so there is no other lock; replies are sent after the commit. If a commit fails,
+// memory is made anew from the store.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/campaign/campaign.h"
+#include "server/scheduler/policy.h"
+#include "server/scheduler/work.h"
+#include "server/store/database.h"
+#include "server/store/writer.h"
+
+namespace bitquake {
+
+// Counts since the start, for metrics. Read on the writer's thread.
+struct CoordinatorCounters {
+  int64_t outcomes = 0;
+  int64_t duplicate_outcomes = 0;
+  int64_t failures = 0;
+  int64_t lease_expirations = 0;
+  int64_t digest_mismatches = 0;
+  int64_t images = 0;
+  int64_t flips = 0;
+  int64_t trials = 0;
+};
+
+class Coordinator {
+ public:
+  // A reply, called on the writer's thread after the commit.
+  template <typename T>
+  using Reply = std::function<void(absl::StatusOr<T>)>;
+  using LeaseReply = Reply<std::unique_ptr<LeaseGrant>>;  // null: no work came in time
+
+  // `db` must be migrated; `clock` must outlive the coordinator. Errors: those of reading the
+  // store.
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Start(Database db, const Clock* clock,
+                                                            SchedulerOptions options);
+  ~Coordinator();
+
+  // The calls below may come from any thread.
+
+  void Submit(Campaign campaign, std::string request_id, Reply<std::string> reply);
+  enum class Command { kPause, kResume, kCancel };
+  void Control(std::string campaign, Command command, Reply<CampaignSnapshot> reply);
+  void GetCampaign(std::string campaign, Reply<CampaignSnapshot> reply);
+  // Newest first, those submitted before `before` (an ordinal; 0: all).
+  struct Page {
+    std::vector<CampaignSnapshot> campaigns;
+    int64_t next_before = 0;  // 0: no more
+  };
+  void ListCampaigns(int64_t before, int limit, Reply<Page> reply);
+  void ListWorkers(Reply<std::vector<WorkerSnapshot>> reply);
+
+  // `changed` is called on the writer's thread with the present state, then after changes (at most
+  // four times a second), and last when the campaign has ended, or with an error. It must not
+  // block. Returns a number for Unwatch.
+  using Watcher = std::function<void(absl::StatusOr<CampaignSnapshot>)>;
+  int64_t Watch(std::string campaign, Watcher changed);
+  void Unwatch(int64_t watcher);
+
+  void Register(WorkerIdentity worker, Reply<absl::Duration> reply);  // the lease time
+  // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
+  int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait, LeaseReply reply);
+  // The caller is gone: replies Cancelled if it still waits.
+  void StopWaiting(int64_t waiter);
+  void Heartbeat(std::string worker, std::vector<int64_t> leases, Reply<HeartbeatReply> reply);
+  // Acknowledged when the reply is OK.
+  void Report(bitquake::Report report, std::function<void(absl::Status)> reply);
+
+  // The counters now; waits for the writer.
+  CoordinatorCounters counters();
+  Writer::Statistics commit_statistics() const { return writer_->statistics(); }
+
+  // Does what was submitted, answers those who wait with Unavailable, and ends.
+  void Stop();
+  // Lets timers run now: for tests that turn a fake clock.
+  void Wake() { writer_->Wake(); }
+
+ private:
+  struct LeaseState {
+    std::string worker;
+    std::string campaign;
+    std::string model;
+    absl::Duration deadline;
+    absl::Duration granted;
+    int64_t images = 0;  // of its outcomes so far
+  };
+  struct WorkerState {
+    WorkerIdentity identity;
+    std::string quarantine;
+    absl::Duration last_seen = -absl::InfiniteDuration();
+    std::set<std::string> excluded;                   // campaigns that it cannot run
+    std::map<std::string, double> images_per_second;  // by model
+    int64_t variant = 0;                              // that it worked on last
+  };
+  struct Waiter {
+    std::string worker;
+    int64_t request_number;
+    absl::Duration deadline;
+    LeaseReply reply;
+  };
+  struct WatchState {
+    std::string campaign;
+    Watcher changed;
+  };
+  // Images done at some moments lately, oldest first.
+  using SpeedSamples = std::vector<std::pair<absl::Duration, int64_t>>;
+
+  Coordinator(const Clock* clock, SchedulerOptions options) : clock_(clock), options_(options) {}
+
+  absl::Status Load(Database& db);
+  absl::Duration Tick(Database& db);
+  void Ended(const absl::Status& status);
+  // Runs `reply` after the commit with its status.
+  void AfterCommit(std::function<void(const absl::Status&)> reply);
+
+  // coordinator_leases.cc
+  absl::StatusOr<WorkerState*> Known(const std::string& worker);
+  bool Live(const WorkerState& worker) const;
+  absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity);
+  absl::StatusOr<std::unique_ptr<LeaseGrant>> TryLease(Database& db, const std::string& worker_id,
+                                                       int64_t request_number);
+  absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
+                                                          int64_t request_number);
+  absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
+  absl::Status EndLease(Database& db, int64_t lease, bool lost);
+  absl::Status ExpireLeases(Database& db);
+  absl::Status ServeWaiters(Database& db);
+  absl::Status ReleaseRetries(Database& db);
+
+  // coordinator_reports.cc
+  struct JobRow;
+  absl::Status ApplyReport(Database& db, const bitquake::Report& report);
+  absl::Status ApplyProbe(Database& db, const bitquake::Report& report, const ProbeOutcome& probe);
+  absl::Status ApplyGolden(Database& db, const bitquake::Report& report,
+                           const GoldenOutcomeReport& golden);
+  absl::Status ApplyTrial(Database& db, const bitquake::Report& report,
+                          const TrialOutcomeReport& trial);
+  absl::Status AddToTrial(Database& db, const JobRow& job, const TrialOutcomeReport& outcome);
+  absl::Status ApplyFailure(Database& db, const bitquake::Report& report,
+                            const FailureReport& failure);
+  absl::Status FailJob(Database& db, const JobRow& job, const std::string& error, bool permanent);
+  absl::Status CountPoisoned(Database& db, const JobRow& job, const std::string& error);
+  absl::Status FinishIfComplete(Database& db, const std::string& campaign);
+  absl::Status FailCampaign(Database& db, const std::string& campaign, const std::string& error);
+  absl::Status Quarantine(Database& db, const std::string& worker, const std::string& why);
+  absl::Status Alarm(Database& db, const std::string& kind, const std::string& worker, int64_t job,
+                     const std::string& detail);
+  absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
+  absl::StatusOr<bool> IsDuplicate(Database& db, const bitquake::Report& report, int64_t job,
+                                   const std::string& digest);
+  void CountImages(const bitquake::Report& report, const std::string& campaign, int64_t images);
+
+  // coordinator_campaigns.cc
+  absl::Status ApplyControl(Database& db, const std::string& campaign, Command command);
+  absl::Status DropOpenJobs(Database& db, const std::string& campaign);
+  absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
+  absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
+  void MeasureSpeed(CampaignSnapshot& now);
+  absl::StatusOr<Campaign> CachedCampaign(Database& db, const std::string& id);
+  void NotifyWatchers(Database& db);
+  void Changed(const std::string& campaign) { changed_.insert(campaign); }
+
+  const Clock* const clock_;
+  const SchedulerOptions options_;
+
+  std::map<int64_t, LeaseState> leases_;
+  std::map<std::string, WorkerState> workers_;
+  std::map<int64_t, Waiter> waiters_;               // in order of arrival
+  std::multimap<absl::Duration, int64_t> retries_;  // when -> job in state waiting
+  std::map<int64_t, WatchState> watchers_;
+  std::set<std::string> changed_;  // campaigns, since watchers were told
+  absl::Duration watchers_told_ = -absl::InfiniteDuration();
+  std::map<std::string, SpeedSamples> speeds_;  // by campaign
+  std::map<std::string, Campaign> campaigns_;   // parsed, by id
+  bool work_may_be_ready_ = true;  // something happened for which waiters should be tried again
+  bool reload_ = false;            // a commit failed: make memory anew
+  CoordinatorCounters counters_;
+  std::vector<std::function<void(const absl::Status&)>> after_commit_;
+
+  std::atomic<int64_t> next_number_{1};  // of waiters and watchers
+  std::unique_ptr<Writer> writer_;       // last: its thread uses all of the above
+};
+
+}  // namespace bitquake

@@ -1,0 +1,233 @@
+// What people do with campaigns: pause, resume, cancel, look, watch.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "server/scheduler/coordinator.h"
+#include "server/scheduler/expansion.h"
+#include "spdlog/spdlog.h"
+
+namespace bitquake {
+namespace {
+
+// The speed shown is that of so long a time.
+constexpr absl::Duration kSpeedWindow = absl::Seconds(20);
+constexpr absl::Duration kBetweenNotices = absl::Milliseconds(250);
+
+}  // namespace
+
+absl::StatusOr<Campaign> Coordinator::CachedCampaign(Database& db, const std::string& id) {
+  const auto found = campaigns_.find(id);
+  if (found != campaigns_.end()) {
+    return found->second;
+  }
+  ASSIGN_OR_RETURN(Campaign campaign, LoadCampaign(db, id));
+  constexpr size_t kKept = 64;
+  if (campaigns_.size() >= kKept) {
+    campaigns_.clear();
+  }
+  campaigns_[id] = campaign;
+  return campaign;
+}
+
+absl::Status Coordinator::ApplyControl(Database& db, const std::string& campaign, Command command) {
+  ASSIGN_OR_RETURN(const CampaignSnapshot now, Snapshot(db, campaign));
+  switch (command) {
+    case Command::kPause:
+      if (now.state == "paused") {
+        return absl::OkStatus();
+      }
+      if (now.ended()) {
+        break;
+      }
+      RETURN_IF_ERROR(db.Run(
+          "UPDATE campaigns SET state = 'paused', paused_state = state WHERE id = ?", {campaign}));
+      Changed(campaign);
+      return absl::OkStatus();
+    case Command::kResume:
+      if (now.ended()) {
+        break;
+      }
+      RETURN_IF_ERROR(db.Run(
+          "UPDATE campaigns SET state = paused_state, paused_state = '' WHERE id = ? AND state = "
+          "'paused'",
+          {campaign}));
+      Changed(campaign);
+      work_may_be_ready_ = true;
+      return absl::OkStatus();
+    case Command::kCancel:
+      if (now.state == "cancelled") {
+        return absl::OkStatus();
+      }
+      if (now.ended()) {
+        break;
+      }
+      RETURN_IF_ERROR(
+          db.Run("UPDATE campaigns SET state = 'cancelled', finished_unix_ms = ? WHERE id = ?",
+                 {absl::ToUnixMillis(clock_->Wall()), campaign}));
+      return DropOpenJobs(db, campaign);
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("campaign ", campaign, " has ended (", now.state, ")"));
+}
+
+absl::Status Coordinator::DropOpenJobs(Database& db, const std::string& campaign) {
+  std::vector<int64_t> held;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.campaign == campaign) {
+      held.push_back(id);
+    }
+  }
+  RETURN_IF_ERROR(db.Run(
+      "DELETE FROM jobs WHERE batch IN (SELECT id FROM batches WHERE campaign = ?) AND state <> "
+      "'poisoned'",
+      {campaign}));
+  RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = 0 WHERE campaign = ?", {campaign}));
+  for (const int64_t id : held) {
+    // The workers learn of it from their next heartbeat.
+    RETURN_IF_ERROR(db.Run("DELETE FROM leases WHERE id = ?", {id}));
+    leases_.erase(id);
+  }
+  Changed(campaign);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::string& campaign) {
+  CampaignSnapshot now;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id, name, state, error, jobs_total, jobs_done, jobs_poisoned, images_done, "
+      "submitted_unix_ms, finished_unix_ms FROM campaigns WHERE id = ?",
+      {campaign}, [&](const Row& row) {
+        now.id = row.Text(0);
+        now.name = row.Text(1);
+        now.state = row.Text(2);
+        now.error = row.Text(3);
+        now.jobs_total = row.Int(4);
+        now.jobs_done = row.Int(5);
+        now.jobs_poisoned = row.Int(6);
+        now.images_done = row.Int(7);
+        now.submitted_unix_ms = row.Int(8);
+        now.finished_unix_ms = row.Int(9);
+        return absl::OkStatus();
+      }));
+  if (now.id.empty()) {
+    return absl::NotFoundError(absl::StrCat("no campaign '", campaign, "'; see `bitquake list`"));
+  }
+  std::set<std::string> workers;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.campaign == campaign) {
+      workers.insert(lease.worker);
+    }
+  }
+  now.workers = static_cast<int>(workers.size());
+  ASSIGN_OR_RETURN(
+      const auto leased,
+      db.QueryInt("SELECT count(*) FROM jobs WHERE lease IN (SELECT id FROM leases WHERE "
+                  "campaign = ?)",
+                  {campaign}));
+  now.jobs_leased = leased.value_or(0);
+  ASSIGN_OR_RETURN(
+      const auto cells,
+      db.QueryInt("SELECT count(*) FROM cells WHERE variant IN (SELECT id FROM variants "
+                  "WHERE campaign = ?)",
+                  {campaign}));
+  now.cells = cells.value_or(0);
+  if (now.jobs_poisoned > 0) {
+    RETURN_IF_ERROR(
+        db.ForEach("SELECT error FROM jobs WHERE state = 'poisoned' AND batch IN (SELECT id FROM "
+                   "batches WHERE "
+                   "campaign = ?) ORDER BY id DESC LIMIT 10",
+                   {campaign}, [&](const Row& row) {
+                     now.poison_errors.push_back(row.Text(0));
+                     return absl::OkStatus();
+                   }));
+  }
+  RETURN_IF_ERROR(FindWorstCell(db, campaign, now));
+  MeasureSpeed(now);
+  return now;
+}
+
+void Coordinator::MeasureSpeed(CampaignSnapshot& now) {
+  if (now.ended()) {
+    speeds_.erase(now.id);
+    return;
+  }
+  auto& samples = speeds_[now.id];
+  const absl::Duration time = clock_->Monotonic();
+  if (samples.empty() || time - samples.back().first >= kBetweenNotices) {
+    samples.emplace_back(time, now.images_done);
+  }
+  while (samples.size() > 2 && time - samples.front().first > kSpeedWindow) {
+    samples.erase(samples.begin());
+  }
+  const absl::Duration span = time - samples.front().first;
+  if (span > absl::ZeroDuration()) {
+    now.images_per_second =
+        static_cast<double>(now.images_done - samples.front().second) / absl::ToDoubleSeconds(span);
+  }
+  const double images_per_job =
+      now.jobs_done > 0 ? static_cast<double>(now.images_done) / static_cast<double>(now.jobs_done)
+                        : 0;
+  if (now.images_per_second > 0 && now.jobs_total > 0) {
+    const int64_t left = now.jobs_total - now.jobs_done - now.jobs_poisoned;
+    now.eta_seconds = static_cast<double>(left) * images_per_job / now.images_per_second;
+  }
+}
+
+absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaign,
+                                        CampaignSnapshot& now) {
+  // The variance of the trials' losses is taken as if all had the mean number of images; the
+  // results themselves are computed from the trials. 1.96 stands in for Student's quantile.
+  return db.ForEach(
+      "SELECT v.model, v.format, c.target, c.ber, c.trials_done, c.loss_sum, c.loss_square_sum, "
+      "c.images_sum FROM cells c JOIN variants v ON v.id = c.variant WHERE v.campaign = ? AND "
+      "c.trials_done >= 2 ORDER BY (c.loss_square_sum - c.loss_sum * 1.0 * c.loss_sum / "
+      "c.trials_done) * c.trials_done / ((c.trials_done - 1.0) * c.images_sum * c.images_sum) "
+      "DESC, "
+      "c.id LIMIT 1",
+      {campaign}, [&](const Row& row) {
+        const double trials = row.Double(4);
+        const double variance =
+            (row.Double(6) - row.Double(5) * row.Double(5) / trials) / (trials - 1);
+        const double images_per_trial = row.Double(7) / trials;
+        now.has_worst = true;
+        now.worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3),
+                     100 * 1.96 * std::sqrt(std::max(0.0, variance) / trials) / images_per_trial};
+        return absl::OkStatus();
+      });
+}
+
+void Coordinator::NotifyWatchers(Database& db) {
+  const absl::Duration now = clock_->Monotonic();
+  if (changed_.empty() || now < watchers_told_ + kBetweenNotices) {
+    return;
+  }
+  watchers_told_ = now;
+  for (const std::string& campaign : std::exchange(changed_, {})) {
+    std::vector<int64_t> numbers;
+    for (const auto& [number, watch] : watchers_) {
+      if (watch.campaign == campaign) {
+        numbers.push_back(number);
+      }
+    }
+    if (numbers.empty()) {
+      continue;
+    }
+    auto snapshot = std::make_shared<absl::StatusOr<CampaignSnapshot>>(Snapshot(db, campaign));
+    const bool last = !snapshot->ok() || (*snapshot)->ended();
+    for (const int64_t number : numbers) {
+      AfterCommit([changed = watchers_[number].changed, snapshot](const absl::Status& status) {
+        if (status.ok()) {
+          changed(*snapshot);
+        }
+      });
+      if (last) {
+        watchers_.erase(number);
+      }
+    }
+  }
+}
+
+}  // namespace bitquake

@@ -1,0 +1,368 @@
+// Workers and leases: who may work, what they get, and when it ends.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "server/scheduler/coordinator.h"
+#include "server/scheduler/expansion.h"
+#include "server/scheduler/job_row.h"
+#include "spdlog/spdlog.h"
+
+namespace bitquake {
+namespace {
+
+// A batch from which a lease could be cut.
+struct Candidate {
+  int64_t batch;
+  std::string campaign;
+  int64_t variant;
+  JobKind kind;
+  int64_t ready;
+};
+
+constexpr char kSetReady[] =
+    "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
+    "'ready') WHERE id = ?";
+
+}  // namespace
+
+absl::StatusOr<Coordinator::WorkerState*> Coordinator::Known(const std::string& worker) {
+  const auto found = workers_.find(worker);
+  if (found == workers_.end()) {
+    return absl::NotFoundError(absl::StrCat("unknown worker '", worker, "'; register first"));
+  }
+  return &found->second;
+}
+
+bool Coordinator::Live(const WorkerState& worker) const {
+  return worker.last_seen + options_.lease >= clock_->Monotonic();
+}
+
+absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity) {
+  WorkerState& worker = workers_[identity.id];
+  const bool same_process = worker.identity.instance == identity.instance;
+  worker.last_seen = clock_->Monotonic();
+  if (same_process) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(db.Run(
+      "INSERT INTO workers (id, instance, host, version, device_kind) VALUES (?, ?, ?, ?, ?) ON "
+      "CONFLICT (id) DO UPDATE SET instance = excluded.instance, host = excluded.host, version = "
+      "excluded.version, device_kind = excluded.device_kind, quarantine = ''",
+      {identity.id, identity.instance, identity.host, identity.version, identity.device_kind}));
+  // A new process under the name: what the old one held is lost with it.
+  std::vector<int64_t> lost;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.worker == identity.id) {
+      lost.push_back(id);
+    }
+  }
+  for (const int64_t id : lost) {
+    RETURN_IF_ERROR(EndLease(db, id, /*lost=*/true));
+  }
+  worker = WorkerState{};
+  worker.identity = identity;
+  worker.last_seen = clock_->Monotonic();
+  spdlog::info("worker {} on {} ({})", identity.id, identity.host, identity.device_kind);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::RepeatLease(Database& db,
+                                                                     const std::string& worker,
+                                                                     int64_t request_number) {
+  auto grant = std::make_unique<LeaseGrant>();
+  int64_t variant = 0;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id, campaign, variant, kind FROM leases WHERE worker = ? AND request_number = ?",
+      {worker, request_number}, [&](const Row& row) {
+        grant->lease = row.Int(0);
+        grant->campaign = row.Text(1);
+        variant = row.Int(2);
+        grant->kind = static_cast<JobKind>(row.Int(3));
+        return absl::OkStatus();
+      }));
+  if (grant->lease == 0) {
+    return nullptr;
+  }
+  RETURN_IF_ERROR(FillGrant(db, *grant, variant));
+  return grant;
+}
+
+absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
+                                                                  const std::string& worker_id,
+                                                                  int64_t request_number) {
+  ASSIGN_OR_RETURN(WorkerState * worker, Known(worker_id));
+  worker->last_seen = clock_->Monotonic();
+  if (!worker->quarantine.empty()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("worker '", worker_id, "' is quarantined: ", worker->quarantine));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<LeaseGrant> repeated,
+                   RepeatLease(db, worker_id, request_number));
+  if (repeated != nullptr) {
+    return repeated;
+  }
+
+  // Campaigns in the order of submission; in each, probes before golden runs before trials, and
+  // what the worker has loaded before anything else of that kind.
+  std::vector<std::pair<std::string, std::string>> campaigns;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id, state FROM campaigns WHERE state IN ('probing', 'running') ORDER BY ordinal", {},
+      [&](const Row& row) {
+        campaigns.emplace_back(row.Text(0), row.Text(1));
+        return absl::OkStatus();
+      }));
+  Candidate found{};
+  int64_t ready_in_campaign = 0;
+  for (const auto& [campaign, state] : campaigns) {
+    if (worker->excluded.count(campaign) > 0) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(
+        auto ready,
+        db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
+    ready_in_campaign = ready.value_or(0);
+    while (state == "running" && ready_in_campaign < options_.ready_jobs) {
+      ASSIGN_OR_RETURN(const bool more, ExpandWave(db, campaign, options_.pairs_per_wave));
+      if (!more) {
+        break;
+      }
+      ASSIGN_OR_RETURN(
+          ready, db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0",
+                             {campaign}));
+      ready_in_campaign = ready.value_or(0);
+    }
+    RETURN_IF_ERROR(db.ForEach(
+        "SELECT id, campaign, variant, kind, ready FROM batches WHERE campaign = ? AND ready > 0 "
+        "ORDER BY kind, variant <> ?, id LIMIT 1",
+        {campaign, worker->variant}, [&](const Row& row) {
+          found = {row.Int(0), row.Text(1), row.Int(2), static_cast<JobKind>(row.Int(3)),
+                   row.Int(4)};
+          return absl::OkStatus();
+        }));
+    if (found.batch != 0) {
+      break;
+    }
+  }
+  if (found.batch == 0) {
+    return nullptr;
+  }
+
+  auto grant = std::make_unique<LeaseGrant>();
+  grant->campaign = found.campaign;
+  grant->kind = found.kind;
+  RETURN_IF_ERROR(db.Run(
+      "INSERT INTO leases (worker, request_number, campaign, variant, kind, jobs) VALUES (?, ?, ?, "
+      "?, "
+      "?, 0)",
+      {worker_id, request_number, found.campaign, found.variant, static_cast<int>(found.kind)}));
+  grant->lease = db.last_insert_id();
+
+  std::string model;
+  double images_per_job = 0;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT v.model, c.images, json_array_length(c.fold_sizes) FROM variants v JOIN campaigns c "
+      "ON "
+      "c.id = v.campaign WHERE v.id = ?",
+      {found.variant}, [&](const Row& row) {
+        model = row.Text(0);
+        images_per_job = row.Int(2) > 0 ? static_cast<double>(row.Int(1)) / row.Double(2) : 0;
+        return absl::OkStatus();
+      }));
+  const auto live = static_cast<int>(std::count_if(
+      workers_.begin(), workers_.end(), [this](const auto& entry) { return Live(entry.second); }));
+  int64_t wanted = found.kind == JobKind::kProbe
+                       ? 1
+                       : LeaseJobs(options_, worker->images_per_second[model], images_per_job,
+                                   ready_in_campaign, live);
+
+  // A job that failed before, or whose lease was lost, is leased alone: if it brings a worker down,
+  // it takes no others with it and is known by name.
+  std::vector<int64_t> batches = {found.batch};
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT id FROM batches WHERE campaign = ? AND kind = ? AND variant = ? AND ready "
+                 "> 0 AND id <> "
+                 "? ORDER BY id LIMIT 64",
+                 {found.campaign, static_cast<int>(found.kind), found.variant, found.batch},
+                 [&](const Row& row) {
+                   batches.push_back(row.Int(0));
+                   return absl::OkStatus();
+                 }));
+  int64_t jobs = 0;
+  for (const int64_t batch : batches) {
+    if (jobs >= wanted) {
+      break;
+    }
+    ASSIGN_OR_RETURN(const auto suspect,
+                     db.QueryInt("SELECT id FROM jobs WHERE batch = ? AND state = 'ready' AND "
+                                 "failures + losses > 0 LIMIT 1",
+                                 {batch}));
+    if (suspect.has_value() && jobs > 0) {
+      continue;
+    }
+    if (suspect.has_value()) {
+      wanted = 1;
+      RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id = ?",
+                             {grant->lease, *suspect}));
+    } else {
+      RETURN_IF_ERROR(
+          db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id IN (SELECT id FROM jobs "
+                 "WHERE batch = "
+                 "? AND state = 'ready' ORDER BY id LIMIT ?)",
+                 {grant->lease, batch, wanted - jobs}));
+    }
+    jobs += db.changes();
+    RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
+  }
+  RETURN_IF_ERROR(db.Run("UPDATE leases SET jobs = ? WHERE id = ?", {jobs, grant->lease}));
+  RETURN_IF_ERROR(FillGrant(db, *grant, found.variant));
+
+  const absl::Duration now = clock_->Monotonic();
+  worker->variant = found.variant;
+  leases_[grant->lease] = {worker_id, found.campaign, model, now + options_.lease, now};
+  Changed(found.campaign);
+  return grant;
+}
+
+absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT v.model, v.format, c.resolved, c.chunk, c.data_digest, coalesce(m.digest, '') FROM "
+      "variants v JOIN campaigns c ON c.id = v.campaign LEFT JOIN models m ON m.campaign = c.id "
+      "AND "
+      "m.model = v.model WHERE v.id = ?",
+      {variant}, [&](const Row& row) {
+        grant.model = row.Text(0);
+        grant.format = row.Text(1);
+        grant.resolved_json = row.Text(2);
+        grant.chunk = static_cast<int>(row.Int(3));
+        grant.data_digest = row.Text(4);
+        grant.model_digest = row.Text(5);
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT id, coalesce(cell, 0), trial, fold FROM jobs WHERE lease = ? ORDER BY id",
+                 {grant.lease}, [&](const Row& row) {
+                   grant.jobs.push_back({row.Int(0), row.Int(1), static_cast<uint32_t>(row.Int(2)),
+                                         static_cast<int>(row.Int(3))});
+                   return absl::OkStatus();
+                 }));
+  return db.ForEach(
+      "SELECT id, granularity_index, target, ber FROM cells WHERE id IN (SELECT DISTINCT cell FROM "
+      "jobs WHERE lease = ?) ORDER BY id",
+      {grant.lease}, [&](const Row& row) {
+        grant.cells.push_back(
+            {row.Int(0), static_cast<int>(row.Int(1)), row.Text(2), row.Double(3)});
+        return absl::OkStatus();
+      });
+}
+
+absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
+  struct Held {
+    int64_t job;
+    int64_t batch;
+    int64_t losses;
+  };
+  std::vector<Held> held;
+  RETURN_IF_ERROR(db.ForEach("SELECT id, batch, losses FROM jobs WHERE lease = ?", {lease},
+                             [&](const Row& row) {
+                               held.push_back({row.Int(0), row.Int(1), row.Int(2)});
+                               return absl::OkStatus();
+                             }));
+  ASSIGN_OR_RETURN(const auto at_start,
+                   db.QueryInt("SELECT jobs FROM leases WHERE id = ?", {lease}));
+  const bool alone = at_start.value_or(0) == 1;
+  std::set<int64_t> batches;
+  for (const Held& job : held) {
+    batches.insert(job.batch);
+    // Of many jobs in a lost lease any may be the cause: they become suspects, no more. Alone, it
+    // counts.
+    const int64_t losses = !lost   ? job.losses
+                           : alone ? job.losses + 1
+                                   : std::max<int64_t>(job.losses, 1);
+    RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, losses = ? WHERE id = ?",
+                           {losses, job.job}));
+    if (losses > options_.max_losses) {
+      ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> row, FindJob(db, job.job));
+      if (row != nullptr) {  // a failed campaign has dropped its jobs
+        RETURN_IF_ERROR(CountPoisoned(
+            db, *row, absl::StrCat("its lease was lost ", losses, " times while it ran alone")));
+      }
+    }
+  }
+  for (const int64_t batch : batches) {
+    RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
+  }
+  RETURN_IF_ERROR(db.Run("DELETE FROM leases WHERE id = ?", {lease}));
+  const auto state = leases_.find(lease);
+  if (state != leases_.end()) {
+    Changed(state->second.campaign);
+    leases_.erase(state);
+  }
+  work_may_be_ready_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::ExpireLeases(Database& db) {
+  const absl::Duration now = clock_->Monotonic();
+  std::vector<int64_t> expired;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.deadline <= now) {
+      expired.push_back(id);
+    }
+  }
+  for (const int64_t id : expired) {
+    const auto lease = leases_.find(id);
+    if (lease == leases_.end()) {
+      continue;  // ended with its campaign just now
+    }
+    spdlog::warn("lease {} of worker {} expired", id, lease->second.worker);
+    RETURN_IF_ERROR(EndLease(db, id, /*lost=*/true));
+    ++counters_.lease_expirations;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::ReleaseRetries(Database& db) {
+  const absl::Duration now = clock_->Monotonic();
+  while (!retries_.empty() && retries_.begin()->first <= now) {
+    const int64_t job = retries_.begin()->second;
+    retries_.erase(retries_.begin());
+    RETURN_IF_ERROR(
+        db.Run("UPDATE jobs SET state = 'ready' WHERE id = ? AND state = 'waiting'", {job}));
+    RETURN_IF_ERROR(
+        db.Run("UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND "
+               "state = "
+               "'ready') WHERE id = (SELECT batch FROM jobs WHERE id = ?)",
+               {job}));
+    work_may_be_ready_ = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::ServeWaiters(Database& db) {
+  const absl::Duration now = clock_->Monotonic();
+  const bool look = std::exchange(work_may_be_ready_, false);
+  for (auto it = waiters_.begin(); it != waiters_.end();) {
+    Waiter& waiter = it->second;
+    const bool late = waiter.deadline <= now;
+    if (!look && !late) {
+      ++it;
+      continue;
+    }
+    absl::StatusOr<std::unique_ptr<LeaseGrant>> grant =
+        TryLease(db, waiter.worker, waiter.request_number);
+    if (grant.ok() && *grant == nullptr && !late) {
+      ++it;
+      continue;
+    }
+    auto shared = std::make_shared<absl::StatusOr<std::unique_ptr<LeaseGrant>>>(std::move(grant));
+    AfterCommit([shared, reply = std::move(waiter.reply)](const absl::Status& status) {
+      status.ok() ? reply(std::move(*shared)) : reply(status);
+    });
+    it = waiters_.erase(it);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bitquake

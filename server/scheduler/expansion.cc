@@ -1,0 +1,305 @@
+#include "server/scheduler/expansion.h"
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status_macros.h"
+#include "common/campaign/folds.h"
+#include "common/model/surface.h"
+#include "nlohmann/json.hpp"
+
+namespace bitquake {
+namespace {
+
+std::string NewCampaignId(const std::string& name) {
+  std::random_device random;
+  return absl::StrFormat("%s-%08x", name, random());
+}
+
+absl::StatusOr<int64_t> AddBatch(Database& db, const std::string& campaign, int64_t variant,
+                                 JobKind kind, int fold, int64_t jobs) {
+  RETURN_IF_ERROR(
+      db.Run("INSERT INTO batches (campaign, variant, kind, fold, ready) VALUES (?, ?, ?, ?, ?)",
+             {campaign, variant, static_cast<int>(kind), fold, jobs}));
+  return db.last_insert_id();
+}
+
+absl::Status AddJob(Database& db, int64_t batch, std::optional<int64_t> cell, uint32_t trial,
+                    int fold) {
+  return db.Run("INSERT INTO jobs (batch, cell, trial, fold) VALUES (?, ?, ?, ?)",
+                {batch, cell ? Value(*cell) : Value(nullptr), trial, fold});
+}
+
+nlohmann::json TensorsToJson(const std::vector<TensorInfo>& tensors) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const TensorInfo& tensor : tensors) {
+    list.push_back({{"name", tensor.name}, {"shape", tensor.shape}});
+  }
+  return list;
+}
+
+std::vector<TensorInfo> TensorsFromJson(const std::string& text) {
+  std::vector<TensorInfo> tensors;
+  for (const auto& entry : nlohmann::json::parse(text)) {
+    tensors.push_back({entry["name"], entry["shape"]});
+  }
+  return tensors;
+}
+
+struct Variant {
+  int64_t id;
+  std::string model;
+  NumberFormat format;
+  bool measured;
+};
+
+absl::StatusOr<std::vector<Variant>> LoadVariants(Database& db, const std::string& campaign) {
+  std::vector<Variant> variants;
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT id, model, format, measured FROM variants WHERE campaign = ? ORDER BY id",
+                 {campaign}, [&](const Row& row) {
+                   ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(row.Text(2)));
+                   variants.push_back({row.Int(0), row.Text(1), format, row.Int(3) != 0});
+                   return absl::OkStatus();
+                 }));
+  return variants;
+}
+
+absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db,
+                                                            const std::string& campaign) {
+  std::map<std::string, Surface> surfaces;
+  RETURN_IF_ERROR(db.ForEach("SELECT model, config, tensors FROM models WHERE campaign = ?",
+                             {campaign}, [&](const Row& row) {
+                               const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
+                               ASSIGN_OR_RETURN(const Architecture architecture,
+                                                DeriveArchitecture(row.Text(1), tensors));
+                               surfaces[row.Text(0)] = MakeSurface(architecture, tensors);
+                               return absl::OkStatus();
+                             }));
+  return surfaces;
+}
+
+// Adds the cells of one variant: granularity, then target, then BER, as the results list them.
+absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
+                                 const Surface& surface) {
+  int64_t position = 0;
+  for (size_t g = 0; g < campaign.granularities.size(); ++g) {
+    ASSIGN_OR_RETURN(const std::vector<Target> targets,
+                     ExpandTargets(surface, campaign.granularities[g]));
+    const std::vector<double>& own = campaign.granularities[g].ber;
+    const std::vector<double>& rates = own.empty() ? campaign.ber : own;
+    const int64_t cells = static_cast<int64_t>(targets.size() * rates.size());
+    if (position + cells > kMaxCells) {
+      return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxCells, " cells in ",
+                                                       variant.model, "; split the campaign"));
+    }
+    for (const Target& target : targets) {
+      for (const double ber : rates) {
+        RETURN_IF_ERROR(db.Run(
+            "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
+            "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            {variant.id, position++, campaign.fault.Name(), target.granularity,
+             static_cast<int64_t>(g), target.name, target.words() * variant.format.bits, ber}));
+      }
+    }
+  }
+  return position;
+}
+
+// Everything that follows from the probes: cells, golden jobs, the number of jobs.
+absl::Status ExpandCells(Database& db, const std::string& id) {
+  ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
+  ASSIGN_OR_RETURN(const std::vector<Variant> variants, LoadVariants(db, id));
+  ASSIGN_OR_RETURN(const auto surfaces, LoadSurfaces(db, id));
+  ASSIGN_OR_RETURN(
+      const auto folds,
+      db.QueryInt("SELECT json_array_length(fold_sizes) FROM campaigns WHERE id = ?", {id}));
+  const int fold_count = static_cast<int>(folds.value_or(0));
+  const int64_t folds_per_trial =
+      static_cast<int64_t>(FoldsOfTrial(campaign, fold_count, /*trial=*/0).size());
+  int64_t jobs = 0;
+  for (const Variant& variant : variants) {
+    for (int fold = 0; fold < fold_count; ++fold) {
+      ASSIGN_OR_RETURN(const int64_t batch,
+                       AddBatch(db, id, variant.id, JobKind::kGolden, fold, /*jobs=*/1));
+      RETURN_IF_ERROR(AddJob(db, batch, std::nullopt, 0, fold));
+      ++jobs;
+    }
+    if (variant.measured) {
+      ASSIGN_OR_RETURN(const int64_t cells,
+                       AddCells(db, campaign, variant, surfaces.at(variant.model)));
+      jobs += cells * campaign.trials * folds_per_trial;
+    }
+  }
+  return db.Run(
+      "UPDATE campaigns SET jobs_total = jobs_total + ?, state = iif(state = 'paused', 'paused', "
+      "'running'), paused_state = iif(state = 'paused', 'running', '') WHERE id = ?",
+      {jobs, id});
+}
+
+absl::Status PinData(Database& db, const std::string& campaign, const std::string& model,
+                     const ProbeOutcome& probe) {
+  std::string pinned;
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT data_digest FROM campaigns WHERE id = ?", {campaign}, [&](const Row& row) {
+        pinned = row.Text(0);
+        return absl::OkStatus();
+      }));
+  if (!pinned.empty() && pinned != probe.data_digest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data set on this worker (digest ", probe.data_digest.substr(0, 12),
+                     ") is not the one that the campaign began with (", pinned.substr(0, 12), ")"));
+  }
+  if (pinned.empty()) {
+    RETURN_IF_ERROR(db.Run(
+        "UPDATE campaigns SET data_digest = ?, images = ?, fold_sizes = ? WHERE id = ?",
+        {probe.data_digest, probe.images, nlohmann::json(probe.fold_sizes).dump(), campaign}));
+  }
+  // Models of one campaign share a chunk size: the smallest that one of them asks for.
+  RETURN_IF_ERROR(
+      db.Run("UPDATE campaigns SET chunk = iif(chunk = 0, ?, min(chunk, ?)) WHERE id = ?",
+             {probe.chunk, probe.chunk, campaign}));
+  return db.Run(
+      "INSERT INTO models (campaign, model, digest, config, tensors) VALUES (?, ?, ?, ?, ?)",
+      {campaign, model, probe.model_digest, probe.config_json,
+       TensorsToJson(probe.tensors).dump()});
+}
+
+}  // namespace
+
+absl::StatusOr<Campaign> LoadCampaign(Database& db, const std::string& id) {
+  std::string resolved;
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT resolved FROM campaigns WHERE id = ?", {id}, [&](const Row& row) {
+        resolved = row.Text(0);
+        return absl::OkStatus();
+      }));
+  return ParseCampaign(resolved, id);
+}
+
+absl::StatusOr<bool> AddCampaign(Database& db, const Campaign& campaign,
+                                 const std::string& request_id, int64_t unix_ms, std::string* id) {
+  id->clear();
+  RETURN_IF_ERROR(db.ForEach("SELECT id FROM campaigns WHERE request_id = ?", {request_id},
+                             [&](const Row& row) {
+                               *id = row.Text(0);
+                               return absl::OkStatus();
+                             }));
+  if (!id->empty()) {
+    return false;
+  }
+  *id = NewCampaignId(campaign.name);
+  RETURN_IF_ERROR(
+      db.Run("INSERT INTO campaigns (id, request_id, name, resolved, state, submitted_unix_ms, "
+             "jobs_total) "
+             "VALUES (?, ?, ?, ?, 'probing', ?, ?)",
+             {*id, request_id, campaign.name, ToJson(campaign), unix_ms,
+              static_cast<int64_t>(campaign.models.size())}));
+  for (const std::string& model : campaign.models) {
+    std::vector<NumberFormat> formats = campaign.formats;
+    const NumberFormat reference;
+    const bool reference_is_measured =
+        std::any_of(formats.begin(), formats.end(),
+                    [&](const NumberFormat& f) { return f.Name() == reference.Name(); });
+    if (!reference_is_measured) {
+      formats.insert(formats.begin(), reference);
+    }
+    int64_t first_variant = 0;
+    for (const NumberFormat& format : formats) {
+      const bool measured = reference_is_measured || format.Name() != reference.Name();
+      RETURN_IF_ERROR(
+          db.Run("INSERT INTO variants (campaign, model, format, measured) VALUES (?, ?, ?, ?)",
+                 {*id, model, format.Name(), measured}));
+      first_variant = first_variant == 0 ? db.last_insert_id() : first_variant;
+    }
+    ASSIGN_OR_RETURN(const int64_t batch,
+                     AddBatch(db, *id, first_variant, JobKind::kProbe, /*fold=*/0, /*jobs=*/1));
+    RETURN_IF_ERROR(AddJob(db, batch, std::nullopt, 0, 0));
+  }
+  return true;
+}
+
+absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::string& model,
+                         const ProbeOutcome& probe) {
+  RETURN_IF_ERROR(PinData(db, campaign, model, probe));
+  ASSIGN_OR_RETURN(const auto missing,
+                   db.QueryInt("SELECT count(DISTINCT model) - (SELECT count(*) FROM models WHERE "
+                               "campaign = ?) FROM variants WHERE campaign = ?",
+                               {campaign, campaign}));
+  if (missing.value_or(0) > 0) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(db.Run("SAVEPOINT cells"));
+  const absl::Status expanded = ExpandCells(db, campaign);
+  if (!expanded.ok()) {
+    RETURN_IF_ERROR(db.Run("ROLLBACK TO cells"));
+  }
+  RETURN_IF_ERROR(db.Run("RELEASE cells"));
+  if (absl::IsNotFound(expanded) || absl::IsInvalidArgument(expanded) ||
+      absl::IsResourceExhausted(expanded)) {
+    return db.Run("UPDATE campaigns SET state = 'failed', error = ? WHERE id = ?",
+                  {expanded.message(), campaign});
+  }
+  return expanded;
+}
+
+std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t trial) {
+  if (campaign.images.kind == ImageSelection::Kind::kSpread) {
+    return SpreadFolds(folds, campaign.images.count, trial, campaign.seed);
+  }
+  std::vector<int> all(folds);
+  for (int fold = 0; fold < folds; ++fold) {
+    all[fold] = fold;
+  }
+  return all;
+}
+
+absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pairs) {
+  ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
+  int64_t variant = 0;
+  int64_t next = 0;
+  int64_t cell_count = 0;
+  int folds = 0;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT v.id, v.next_pair, count(*), json_array_length(c.fold_sizes) FROM variants v JOIN "
+      "campaigns c ON c.id = v.campaign JOIN cells ON cells.variant = v.id WHERE v.campaign = ? "
+      "GROUP BY v.id HAVING v.next_pair < count(*) * ? ORDER BY v.next_pair DESC, v.id DESC",
+      {id, campaign.trials}, [&](const Row& row) {
+        variant = row.Int(0);  // the last row wins: the one furthest behind
+        next = row.Int(1);
+        cell_count = row.Int(2);
+        folds = static_cast<int>(row.Int(3));
+        return absl::OkStatus();
+      }));
+  if (variant == 0) {
+    return false;
+  }
+  const int64_t end = std::min(next + pairs, cell_count * campaign.trials);
+  ASSIGN_OR_RETURN(const auto first_cell,
+                   db.QueryInt("SELECT min(id) FROM cells WHERE variant = ?", {variant}));
+  std::map<int, std::vector<std::pair<int64_t, uint32_t>>> by_fold;
+  for (int64_t pair = next; pair < end; ++pair) {
+    const auto trial = static_cast<uint32_t>(pair / cell_count);
+    // Cells of a variant were added together, so their ids follow each other.
+    const int64_t cell = *first_cell + pair % cell_count;
+    for (const int fold : FoldsOfTrial(campaign, folds, trial)) {
+      by_fold[fold].emplace_back(cell, trial);
+    }
+  }
+  for (const auto& [fold, members] : by_fold) {
+    ASSIGN_OR_RETURN(const int64_t batch, AddBatch(db, id, variant, JobKind::kTrials, fold,
+                                                   static_cast<int64_t>(members.size())));
+    for (const auto& [cell, trial] : members) {
+      RETURN_IF_ERROR(AddJob(db, batch, cell, trial, fold));
+    }
+  }
+  RETURN_IF_ERROR(db.Run("UPDATE variants SET next_pair = ? WHERE id = ?", {end, variant}));
+  return true;
+}
+
+}  // namespace bitquake

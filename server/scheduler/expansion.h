@@ -1,0 +1,45 @@
+// From a campaign to cells to jobs, in the store. Lazily: cells when every model has been probed,
+// jobs wave by wave.
+//
+// The (cell, trial) pairs of a variant are numbered trial-major: pair p is cell p % cells in trial
+// p / cells, so that all cells gain trials evenly. A wave makes the jobs of the next pairs, for
+// every fold that their trials see, a batch for each fold: a lease cut from it shares one golden
+// pass.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/campaign/campaign.h"
+#include "server/scheduler/work.h"
+#include "server/store/database.h"
+
+namespace bitquake {
+
+inline constexpr int64_t kMaxCells = 2'000'000;
+
+// Adds the campaign, its variants and its probe jobs; it is in state probing. Each model has its
+// fp32 variant as the reference, measured or not. Returns false if `request_id` was used before;
+// `id` is then the campaign's.
+absl::StatusOr<bool> AddCampaign(Database& db, const Campaign& campaign,
+                                 const std::string& request_id, int64_t unix_ms, std::string* id);
+
+// What a probe of `model` found: pins the digests, or refuses (FailedPrecondition, naming what
+// differs) if others are pinned. When it was the last, expands the campaign into cells and golden
+// jobs and sets it running; a selector that matches nothing, or too many cells, makes it failed.
+absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::string& model,
+                         const ProbeOutcome& probe);
+
+// Makes the next wave of the campaign's variant that is furthest behind. False if all pairs have
+// their jobs.
+absl::StatusOr<bool> ExpandWave(Database& db, const std::string& campaign, int64_t pairs);
+
+// The folds that a trial sees.
+std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t trial);
+
+absl::StatusOr<Campaign> LoadCampaign(Database& db, const std::string& id);
+
+}  // namespace bitquake

@@ -1,0 +1,34 @@
+#include "server/scheduler/policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bitquake {
+
+int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
+                  int64_t ready_jobs, int live_workers) {
+  constexpr int64_t kJobsAtUnknownSpeed = 4;
+  int64_t jobs = kJobsAtUnknownSpeed;
+  if (images_per_second > 0 && images_per_job > 0) {
+    const double wanted =
+        images_per_second * absl::ToDoubleSeconds(options.lease_work) / images_per_job;
+    jobs = static_cast<int64_t>(std::min(wanted, static_cast<double>(options.max_lease_jobs)));
+  }
+  const int64_t fair = ready_jobs / std::max(1, 2 * live_workers) + 1;
+  return std::clamp<int64_t>(std::min(jobs, fair), 1, options.max_lease_jobs);
+}
+
+double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration elapsed) {
+  const double seconds = absl::ToDoubleSeconds(elapsed);
+  if (images <= 0 || seconds <= 0) {
+    return images_per_second;
+  }
+  const double now = static_cast<double>(images) / seconds;
+  return images_per_second > 0 ? 0.5 * (images_per_second + now) : now;
+}
+
+absl::Duration RetryDelay(const SchedulerOptions& options, int failures) {
+  return options.first_retry * std::exp2(std::clamp(failures - 1, 0, 10));
+}
+
+}  // namespace bitquake

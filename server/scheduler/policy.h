@@ -1,0 +1,33 @@
+// The scheduler's decisions as pure functions of plain values.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace bitquake {
+
+struct SchedulerOptions {
+  absl::Duration lease = absl::Seconds(60);       // not renewed for so long, a lease ends
+  absl::Duration lease_work = absl::Seconds(20);  // how much work a lease should hold
+  int64_t max_lease_jobs = 4096;
+  int64_t ready_jobs = 2048;     // more are made when a campaign has fewer than this
+  int64_t pairs_per_wave = 256;  // (cell, trial) pairs whose jobs are made together
+  int max_failures = 3;          // a job that workers report as failed this often is poisoned
+  int max_losses = 5;            // and one whose leases, held alone, were lost this often
+  absl::Duration first_retry = absl::Seconds(1);  // doubles with every failure
+};
+
+// How many jobs a lease should hold. `images_per_second` is the worker's speed on this model, 0 if
+// unknown: then a small lease measures it. No worker takes more than a fair part of what is ready.
+int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
+                  int64_t ready_jobs, int live_workers);
+
+// The speed after a lease of `images` in `elapsed`: an exponentially weighted mean (0.5) with what
+// was known.
+double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration elapsed);
+
+// How long a job waits after its n-th failure (n from 1).
+absl::Duration RetryDelay(const SchedulerOptions& options, int failures);
+
+}  // namespace bitquake

@@ -1,0 +1,153 @@
+// What the coordinator and its callers exchange, as plain values; the gRPC services translate.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/model/architecture.h"
+
+namespace bitquake {
+
+enum class JobKind { kProbe = 0, kGolden = 1, kTrials = 2 };
+
+struct WorkerIdentity {
+  std::string id;        // the worker's, kept over restarts where its starter gives one
+  std::string instance;  // of its process
+  std::string host;
+  std::string version;
+  std::string device_kind;
+};
+
+struct CellSpec {
+  int64_t cell = 0;
+  int granularity_index = 0;  // into the campaign's granularities
+  std::string target;
+  double ber = 0;
+};
+
+struct LeasedJob {
+  int64_t job = 0;
+  int64_t cell = 0;  // 0 for probe and golden jobs
+  uint32_t trial = 0;
+  int fold = 0;
+};
+
+// Jobs of one variant and kind, handed to one worker.
+struct LeaseGrant {
+  int64_t lease = 0;
+  JobKind kind = JobKind::kProbe;
+  std::string campaign;
+  std::string model;
+  std::string format;
+  std::string resolved_json;  // the campaign
+  int chunk = 0;
+  std::string data_digest;
+  std::string model_digest;
+  std::vector<CellSpec> cells;
+  std::vector<LeasedJob> jobs;
+};
+
+struct ProbeOutcome {
+  int64_t job = 0;
+  std::string config_json;
+  std::vector<TensorInfo> tensors;
+  std::string model_digest;
+  std::string data_digest;
+  int64_t images = 0;
+  std::vector<int> fold_sizes;
+  int chunk = 0;
+};
+
+struct GoldenOutcomeReport {
+  int64_t job = 0;
+  int64_t images = 0;
+  int64_t top1 = 0;
+  int64_t top5 = 0;
+  std::string digest;
+  std::string predictions;
+  double seconds = 0;
+};
+
+struct TrialOutcomeReport {
+  int64_t job = 0;
+  int64_t images = 0;
+  int64_t top1 = 0;
+  int64_t top5 = 0;
+  int64_t golden_top1 = 0;
+  int64_t golden_top5 = 0;
+  int64_t sdc = 0;
+  int64_t right_to_wrong = 0;
+  int64_t wrong_to_right = 0;
+  int64_t due = 0;
+  int64_t flips_wanted = 0;
+  int64_t flips = 0;
+  std::vector<int64_t> flips_per_bit;
+  std::string faults_digest;
+  std::string golden_digest;
+  std::string outcome_digest;
+  int64_t inferences = 0;
+  double seconds = 0;
+};
+
+struct FailureReport {
+  std::vector<int64_t> jobs;
+  std::string error;
+  bool permanent = false;  // these jobs can never run on this worker
+  bool untrusted = false;  // the worker failed a proof
+};
+
+struct LeaseEnd {};
+
+struct Report {
+  std::string worker;
+  int64_t lease = 0;
+  std::variant<ProbeOutcome, GoldenOutcomeReport, TrialOutcomeReport, FailureReport, LeaseEnd> body;
+};
+
+struct HeartbeatReply {
+  std::vector<int64_t> ended_leases;
+  bool drain = false;
+};
+
+struct WorstCell {
+  std::string model;
+  std::string format;
+  std::string target;
+  double ber = 0;
+  double half_width = 0;  // percentage points, 95%
+};
+
+struct CampaignSnapshot {
+  std::string id;
+  std::string name;
+  std::string state;
+  std::string error;
+  int64_t jobs_total = 0;
+  int64_t jobs_done = 0;
+  int64_t jobs_poisoned = 0;
+  int64_t jobs_leased = 0;
+  int64_t images_done = 0;
+  double images_per_second = 0;
+  double eta_seconds = 0;
+  int workers = 0;
+  int64_t cells = 0;
+  bool has_worst = false;
+  WorstCell worst;
+  int64_t submitted_unix_ms = 0;
+  int64_t finished_unix_ms = 0;
+  std::vector<std::string> poison_errors;
+
+  bool ended() const { return state == "done" || state == "cancelled" || state == "failed"; }
+};
+
+struct WorkerSnapshot {
+  WorkerIdentity identity;
+  bool live = false;
+  int leased_jobs = 0;
+  std::string quarantine;
+};
+
+}  // namespace bitquake

@@ -1,0 +1,56 @@
+// CampaignService over gRPC (callback API): translates, checks limits, asks the coordinator.
+#pragma once
+
+#include <string>
+
+#include "bitquake/v1/campaign.grpc.pb.h"
+#include "server/scheduler/coordinator.h"
+
+namespace bitquake {
+
+class CampaignService final : public v1::CampaignService::CallbackService {
+ public:
+  // `coordinator` must outlive the service; results are read from `database` on connections of
+  // their own.
+  CampaignService(Coordinator* coordinator, std::string database)
+      : coordinator_(coordinator), database_(std::move(database)) {}
+
+  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
+                                   const v1::SubmitRequest* request,
+                                   v1::SubmitResponse* response) override;
+  grpc::ServerUnaryReactor* Validate(grpc::CallbackServerContext* context,
+                                     const v1::ValidateRequest* request,
+                                     v1::ValidateResponse* response) override;
+  grpc::ServerUnaryReactor* GetCampaign(grpc::CallbackServerContext* context,
+                                        const v1::GetCampaignRequest* request,
+                                        v1::CampaignStatus* response) override;
+  grpc::ServerUnaryReactor* ListCampaigns(grpc::CallbackServerContext* context,
+                                          const v1::ListCampaignsRequest* request,
+                                          v1::ListCampaignsResponse* response) override;
+  grpc::ServerWriteReactor<v1::CampaignStatus>* WatchCampaign(
+      grpc::CallbackServerContext* context, const v1::WatchCampaignRequest* request) override;
+  grpc::ServerWriteReactor<v1::ResultBatch>* StreamResults(
+      grpc::CallbackServerContext* context, const v1::StreamResultsRequest* request) override;
+  grpc::ServerUnaryReactor* PauseCampaign(grpc::CallbackServerContext* context,
+                                          const v1::PauseCampaignRequest* request,
+                                          v1::CampaignStatus* response) override;
+  grpc::ServerUnaryReactor* ResumeCampaign(grpc::CallbackServerContext* context,
+                                           const v1::ResumeCampaignRequest* request,
+                                           v1::CampaignStatus* response) override;
+  grpc::ServerUnaryReactor* CancelCampaign(grpc::CallbackServerContext* context,
+                                           const v1::CancelCampaignRequest* request,
+                                           v1::CampaignStatus* response) override;
+  grpc::ServerUnaryReactor* ListWorkers(grpc::CallbackServerContext* context,
+                                        const v1::ListWorkersRequest* request,
+                                        v1::ListWorkersResponse* response) override;
+
+ private:
+  grpc::ServerUnaryReactor* Control(grpc::CallbackServerContext* context,
+                                    const std::string& campaign, Coordinator::Command command,
+                                    v1::CampaignStatus* response);
+
+  Coordinator* const coordinator_;
+  const std::string database_;
+};
+
+}  // namespace bitquake

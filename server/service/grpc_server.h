@@ -1,0 +1,38 @@
+// The gRPC side of the coordinator: both services, grpc.health.v1, limits.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/scheduler/coordinator.h"
+
+namespace bitquake {
+
+struct GrpcOptions {
+  std::string address;   // "unix:PATH", "127.0.0.1:0", ...
+  std::string database;  // results are read from it
+};
+
+// Serves until Stop or destruction. Thread-safe.
+class GrpcServer {
+ public:
+  // Errors: Unavailable if the address cannot be had.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcOptions& options,
+                                                           Coordinator* coordinator);
+  ~GrpcServer();
+
+  // The port that was bound; 0 for Unix sockets.
+  int port() const;
+
+  // Refuses new calls; those under way may end within a few seconds. The coordinator must be
+  // stopped before, so that long polls and watches end.
+  void Stop();
+
+ private:
+  struct Impl;
+  explicit GrpcServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitquake

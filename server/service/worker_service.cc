@@ -1,0 +1,217 @@
+#include "server/service/worker_service.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/build_info.h"
+#include "server/service/translate.h"
+
+namespace bitquake {
+namespace {
+
+constexpr absl::Duration kLongestWait = absl::Seconds(60);
+
+// A long poll that lets go of its place when the caller goes away.
+class LeaseReactor final : public grpc::ServerUnaryReactor {
+ public:
+  LeaseReactor(Coordinator* coordinator, const v1::LeaseJobsRequest& request,
+               v1::LeaseJobsResponse* response)
+      : coordinator_(coordinator) {
+    const absl::Duration wait =
+        std::clamp(absl::Seconds(request.wait_seconds()), absl::ZeroDuration(), kLongestWait);
+    waiter_ =
+        coordinator_->Lease(request.worker_id(), request.request_number(), wait,
+                            [this, response](absl::StatusOr<std::unique_ptr<LeaseGrant>> grant) {
+                              if (grant.ok() && *grant != nullptr) {
+                                *response->mutable_lease() = ToProto(**grant);
+                              }
+                              Finish(ToGrpc(grant.status()));
+                            });
+  }
+
+  // OnCancel may come before the constructor has stored the number; the poll then ends by its time.
+  void OnCancel() override { coordinator_->StopWaiting(waiter_); }
+  void OnDone() override { delete this; }
+
+ private:
+  Coordinator* const coordinator_;
+  std::atomic<int64_t> waiter_{0};
+};
+
+// Reads on while reports wait for their commit (at most kMostUnacknowledged of them), writes
+// acknowledgements as they come. The state is shared with the replies, which may come after the
+// stream has ended.
+class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::OutcomeAck> {
+ public:
+  explicit OutcomeReactor(Coordinator* coordinator) : coordinator_(coordinator) {
+    shared_->reactor = this;
+    StartRead(&report_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      absl::MutexLock lock(&shared_->mutex);
+      reading_ = false;
+      end_of_reports_ = true;
+      FinishIfDone();
+      return;
+    }
+    const int64_t sequence = report_.sequence();
+    absl::StatusOr<Report> report = FromProto(report_);
+    {
+      absl::MutexLock lock(&shared_->mutex);
+      reading_ = false;
+      ++unanswered_;
+    }
+    auto answer = [shared = shared_, sequence](const absl::Status& status) {
+      absl::MutexLock lock(&shared->mutex);
+      if (shared->reactor != nullptr) {
+        shared->reactor->Answered(sequence, status);
+      }
+    };
+    if (report.ok()) {
+      coordinator_->Report(*std::move(report), std::move(answer));
+    } else {
+      answer(report.status());
+    }
+    absl::MutexLock lock(&shared_->mutex);
+    ReadOn();
+  }
+
+  void OnWriteDone(bool ok) override {
+    absl::MutexLock lock(&shared_->mutex);
+    writing_ = false;
+    if (!ok) {
+      error_ = absl::CancelledError("the worker went away");
+    }
+    Continue();
+  }
+
+  void OnDone() override {
+    {
+      absl::MutexLock lock(&shared_->mutex);
+      shared_->reactor = nullptr;
+    }
+    delete this;
+  }
+
+ private:
+  static constexpr int kMostUnacknowledged = 1024;
+
+  struct Shared {
+    absl::Mutex mutex;
+    OutcomeReactor* reactor = nullptr;
+  };
+
+  // All below with the mutex held.
+  void Answered(int64_t sequence, const absl::Status& status) {
+    --unanswered_;
+    if (status.ok()) {
+      acknowledgements_.push_back(sequence);
+    } else {
+      error_ = status;  // the worker sends again what was not acknowledged
+    }
+    ReadOn();
+    Continue();
+  }
+
+  void ReadOn() {
+    if (!reading_ && !end_of_reports_ && !finished_ && error_.ok() &&
+        unanswered_ < kMostUnacknowledged) {
+      reading_ = true;
+      StartRead(&report_);
+    }
+  }
+
+  void Continue() {
+    if (!writing_ && !finished_ && error_.ok() && !acknowledgements_.empty()) {
+      ack_.set_sequence(acknowledgements_.front());
+      acknowledgements_.pop_front();
+      writing_ = true;
+      StartWrite(&ack_);
+    }
+    FinishIfDone();
+  }
+
+  void FinishIfDone() {
+    const bool done = end_of_reports_ && unanswered_ == 0 && acknowledgements_.empty();
+    if (!finished_ && !writing_ && (!error_.ok() || done)) {
+      finished_ = true;
+      Finish(ToGrpc(error_));
+    }
+  }
+
+  Coordinator* const coordinator_;
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  v1::OutcomeReport report_;
+  v1::OutcomeAck ack_;
+  std::deque<int64_t> acknowledgements_;
+  absl::Status error_;
+  int unanswered_ = 0;
+  bool reading_ = true;
+  bool writing_ = false;
+  bool end_of_reports_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* WorkerService::Register(grpc::CallbackServerContext* context,
+                                                  const v1::RegisterRequest* request,
+                                                  v1::RegisterResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (request->protocol_version() != kProtocolVersion) {
+    reactor->Finish(ToGrpc(absl::FailedPreconditionError(
+        absl::StrCat("the worker speaks protocol ", request->protocol_version(),
+                     ", the coordinator ", kProtocolVersion, "; use programs of one version"))));
+    return reactor;
+  }
+  if (request->worker_id().empty() || request->instance().empty()) {
+    reactor->Finish(ToGrpc(absl::InvalidArgumentError("worker_id or instance is empty")));
+    return reactor;
+  }
+  coordinator_->Register(FromProto(*request),
+                         [reactor, response](absl::StatusOr<absl::Duration> lease) {
+                           if (lease.ok()) {
+                             response->set_lease_seconds(absl::ToDoubleSeconds(*lease));
+                           }
+                           reactor->Finish(ToGrpc(lease.status()));
+                         });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* WorkerService::LeaseJobs(grpc::CallbackServerContext*,
+                                                   const v1::LeaseJobsRequest* request,
+                                                   v1::LeaseJobsResponse* response) {
+  return new LeaseReactor(coordinator_, *request, response);
+}
+
+grpc::ServerUnaryReactor* WorkerService::Heartbeat(grpc::CallbackServerContext* context,
+                                                   const v1::HeartbeatRequest* request,
+                                                   v1::HeartbeatResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator_->Heartbeat(
+      request->worker_id(), {request->lease_ids().begin(), request->lease_ids().end()},
+      [reactor, response](absl::StatusOr<HeartbeatReply> reply) {
+        if (reply.ok()) {
+          response->set_desired_state(reply->drain ? v1::HeartbeatResponse::DESIRED_STATE_DRAIN
+                                                   : v1::HeartbeatResponse::DESIRED_STATE_RUN);
+          for (const int64_t lease : reply->ended_leases) {
+            response->add_ended_lease_ids(lease);
+          }
+        }
+        reactor->Finish(ToGrpc(reply.status()));
+      });
+  return reactor;
+}
+
+grpc::ServerBidiReactor<v1::OutcomeReport, v1::OutcomeAck>* WorkerService::StreamOutcomes(
+    grpc::CallbackServerContext*) {
+  return new OutcomeReactor(coordinator_);
+}
+
+}  // namespace bitquake

@@ -1,0 +1,85 @@
+#include "server/store/result_reader.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace bitquake {
+
+absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id) {
+  StoredCampaign campaign;
+  bool found = false;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT name, resolved, data_digest, images, json_array_length(fold_sizes), chunk FROM "
+      "campaigns WHERE id = ?",
+      {id}, [&](const Row& row) {
+        found = true;
+        campaign.name = row.Text(0);
+        campaign.resolved_json = row.Text(1);
+        campaign.data_digest = row.Text(2);
+        campaign.images = row.Int(3);
+        campaign.folds = static_cast<int>(row.Int(4));
+        campaign.chunk = static_cast<int>(row.Int(5));
+        return absl::OkStatus();
+      }));
+  if (!found) {
+    return absl::NotFoundError(absl::StrCat("no campaign '", id, "'; see `bitquake list`"));
+  }
+  RETURN_IF_ERROR(db.ForEach("SELECT model, digest, config FROM models WHERE campaign = ?", {id},
+                             [&](const Row& row) {
+                               campaign.models.push_back({row.Text(0), row.Text(1), row.Text(2)});
+                               return absl::OkStatus();
+                             }));
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT v.model, v.format, sum(g.images), sum(g.top1), sum(g.top5) FROM goldens g JOIN "
+      "variants "
+      "v ON v.id = g.variant WHERE v.campaign = ? GROUP BY v.id HAVING count(*) = ? ORDER BY v.id",
+      {id, campaign.folds}, [&](const Row& row) {
+        campaign.goldens.push_back({row.Text(0), row.Text(1), row.Int(2), row.Int(3), row.Int(4)});
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT DISTINCT g.device_kind FROM goldens g JOIN variants v ON v.id = g.variant WHERE "
+      "v.campaign = ? UNION SELECT DISTINCT o.device_kind FROM outcomes o JOIN cells c ON c.id = "
+      "o.cell JOIN variants v ON v.id = c.variant WHERE v.campaign = ?",
+      {id, id}, [&](const Row& row) {
+        campaign.device_kinds.push_back(row.Text(0));
+        return absl::OkStatus();
+      }));
+  return campaign;
+}
+
+absl::Status ReadCells(Database& db, const std::string& id,
+                       const std::function<absl::Status(CellResult)>& emit) {
+  CellResult cell;
+  int64_t current = 0;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT c.id, p.name, v.model, v.format, c.fault, c.granularity, c.target, c.ber, c.bits, "
+      "t.trial, t.images, t.top1, t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.flips, "
+      "t.faults_digest FROM variants v JOIN campaigns p ON p.id = v.campaign JOIN cells c ON "
+      "c.variant "
+      "= v.id LEFT JOIN trials t ON t.cell = c.id AND t.finished = 1 WHERE v.campaign = ? ORDER BY "
+      "v.id, c.position, t.trial",
+      {id}, [&](const Row& row) {
+        if (row.Int(0) != current) {
+          if (current != 0) {
+            RETURN_IF_ERROR(emit(std::move(cell)));
+          }
+          current = row.Int(0);
+          cell = CellResult{};
+          cell.key = {row.Text(1), row.Text(2), row.Text(3),  row.Text(4),
+                      row.Text(5), row.Text(6), row.Double(7)};
+          cell.bits = row.Int(8);
+        }
+        if (!row.IsNull(9)) {
+          cell.trials.push_back({static_cast<uint32_t>(row.Int(9)), row.Int(10), row.Int(11),
+                                 row.Int(12), row.Int(13), row.Int(14), row.Int(15), row.Int(16),
+                                 row.Int(17), row.Text(18)});
+        }
+        return absl::OkStatus();
+      }));
+  return current == 0 ? absl::OkStatus() : emit(std::move(cell));
+}
+
+}  // namespace bitquake
