@@ -1,0 +1,326 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+
+#include "common/fault/number_format.h"
+#include "tests/worker/engine/fixtures.h"
+
+namespace bitquake {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kImages = 50;  // no multiple of the chunk: the last is padded
+
+std::vector<FaultList> TrialsEverywhere(const ModelSnapshot& snapshot, NumberFormat format) {
+  const int tensors = static_cast<int>(snapshot.surface.size());
+  std::vector<FaultList> lists;
+  lists.push_back(RandomFaults(snapshot, format, 0, tensors - 1, 3, 7));  // the whole model
+  for (int tensor = tensors - 1; tensor >= 0; --tensor) {  // each tensor alone, last first
+    lists.push_back(RandomFaults(snapshot, format, tensor, tensor, 20, tensor));
+  }
+  lists.push_back({});
+  return lists;
+}
+
+std::vector<TrialRequest> Requests(const std::vector<FaultList>& lists) {
+  std::vector<TrialRequest> requests;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    requests.push_back({static_cast<int64_t>(100 + i), &lists[i]});
+  }
+  return requests;
+}
+
+std::vector<TrialOutcome> RunAll(CpuEvaluator& evaluator, const FoldImages& fold,
+                                 const std::vector<TrialRequest>& requests) {
+  auto outcomes = evaluator.Run(fold, requests, Never);
+  EXPECT_TRUE(outcomes.ok()) << outcomes.status();
+  return outcomes.ok() ? *std::move(outcomes) : std::vector<TrialOutcome>();
+}
+
+void ExpectSame(const std::vector<TrialOutcome>& a, const std::vector<TrialOutcome>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(Counts(a[i]), Counts(b[i])) << "trial " << i;
+    EXPECT_EQ(a[i].digest, b[i].digest) << "trial " << i;
+  }
+}
+
+class EvaluatorTest : public ::testing::Test {
+ protected:
+  const TestVit vit_;
+  const ModelSnapshot snapshot_ = RandomSnapshot(vit_, 2418);
+  const TestImages images_{vit_, kImages};
+  const NumberFormat int8_ = Format("int8");
+  const std::vector<FaultList> lists_ = TrialsEverywhere(snapshot_, int8_);
+  const std::vector<TrialRequest> requests_ = Requests(lists_);
+};
+
+TEST_F(EvaluatorTest, FaultsChangePredictions) {  // or the tests below would prove little
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  int changed = 0;
+  for (const TrialOutcome& outcome : RunAll(*evaluator, images_.fold, requests_)) {
+    EXPECT_EQ(outcome.images, kImages);
+    changed += outcome.sdc > 0;
+  }
+  EXPECT_GT(changed, 10);
+}
+
+TEST_F(EvaluatorTest, PrefixReuseDoesNotChangeOutcomes) {
+  CpuTuning whole;
+  whole.reuse = false;
+  auto reusing = MakeEvaluator(snapshot_, Options("int8"));
+  auto repeating = MakeEvaluator(snapshot_, Options("int8"), whole);
+  ExpectSame(RunAll(*reusing, images_.fold, requests_),
+             RunAll(*repeating, images_.fold, requests_));
+}
+
+TEST_F(EvaluatorTest, MemoryBudgetDoesNotChangeOutcomes) {
+  CpuTuning tight;
+  tight.kept_bytes = 1;
+  auto roomy = MakeEvaluator(snapshot_, Options("int8"));
+  auto chunk_by_chunk = MakeEvaluator(snapshot_, Options("int8", 4, 1), tight);
+  ExpectSame(RunAll(*roomy, images_.fold, requests_),
+             RunAll(*chunk_by_chunk, images_.fold, requests_));
+}
+
+TEST_F(EvaluatorTest, ThreadsDoNotChangeOutcomes) {
+  auto one = MakeEvaluator(snapshot_, Options("int8", 4, 1));
+  const auto expected = RunAll(*one, images_.fold, requests_);
+  const std::string digest = one->Golden(images_.fold)->digest;
+  for (const int threads : {2, 3}) {
+    auto several = MakeEvaluator(snapshot_, Options("int8", 4, threads));
+    ExpectSame(RunAll(*several, images_.fold, requests_), expected);
+    EXPECT_EQ(several->Golden(images_.fold)->digest, digest);
+  }
+}
+
+TEST_F(EvaluatorTest, OtherTrialsOfACallDoNotChangeOutcomes) {
+  auto together = MakeEvaluator(snapshot_, Options("int8"));
+  const auto expected = RunAll(*together, images_.fold, requests_);
+  auto apart = MakeEvaluator(snapshot_, Options("int8"));
+  std::vector<TrialOutcome> outcomes(requests_.size());
+  for (size_t i = requests_.size(); i-- > 0;) {
+    outcomes[i] = RunAll(*apart, images_.fold, {requests_[i]})[0];
+  }
+  ExpectSame(outcomes, expected);
+}
+
+TEST_F(EvaluatorTest, GoldenIsTheSameBeforeAndWithinARun) {
+  auto before = MakeEvaluator(snapshot_, Options("int8"));
+  ASSERT_TRUE(before->Golden(images_.fold).ok());
+  const auto with_known_golden = RunAll(*before, images_.fold, requests_);
+  auto within = MakeEvaluator(snapshot_, Options("int8"));
+  ExpectSame(RunAll(*within, images_.fold, requests_), with_known_golden);
+  EXPECT_EQ(within->Golden(images_.fold)->digest, before->Golden(images_.fold)->digest);
+}
+
+// The whole path against a model that was made faulty densely: quantise every tensor of the
+// surface, flip, dequantise, write it as an fp32 model, and ask for that model's golden outcome.
+TEST_F(EvaluatorTest, OutcomesEqualThoseOfADenselyFaultyModel) {
+  for (const char* format : {"int8", "int4", "int16", "fp32"}) {
+    auto evaluator = MakeEvaluator(snapshot_, Options(format));
+    const auto golden = evaluator->Golden(images_.fold);
+    ASSERT_TRUE(golden.ok()) << golden.status();
+    for (uint32_t seed = 0; seed < 6; ++seed) {
+      const int first = static_cast<int>(seed % snapshot_.surface.size());
+      FaultList faults = RandomFaults(snapshot_, Format(format), first, first + 3, 6, seed);
+      if (Format(format).bits == 32) {  // mantissa and sign only: finite
+        for (TensorFaults& hit : faults.tensors) {
+          for (WordFault& fault : hit.faults) {
+            fault.mask = seed % 2 == 0 ? 0x80000000u : 0x00700000u;
+          }
+        }
+      }
+      std::vector<TestTensor> dense = RandomTensors(vit_, 2418);
+      int64_t flips = 0;
+      for (size_t s = 0; s < snapshot_.surface.size(); ++s) {
+        auto tensor = std::find_if(dense.begin(), dense.end(), [&](const TestTensor& t) {
+          return t.name == snapshot_.surface[s].name;
+        });
+        QuantizedTensor quantized = Quantize(tensor->values, Format(format)).value();
+        for (const TensorFaults& hit : faults.tensors) {
+          for (const WordFault& fault : hit.faults) {
+            if (hit.tensor == static_cast<int>(s)) {
+              quantized.words[fault.index] ^= fault.mask;
+              flips += __builtin_popcount(fault.mask);
+            }
+          }
+        }
+        for (size_t i = 0; i < tensor->values.size(); ++i) {
+          tensor->values[i] = Dequantize(quantized.words[i], quantized.scale, Format(format));
+        }
+      }
+      const ModelSnapshot faulty = OpenSnapshot(WriteSnapshot(ConfigJson(vit_), dense)).value();
+      auto reference = MakeEvaluator(faulty, Options("fp32"));
+      const auto expected = reference->Golden(images_.fold);
+      ASSERT_TRUE(expected.ok()) << expected.status();
+      int64_t sdc = 0;
+      for (int i = 0; i < kImages; ++i) {
+        sdc += expected->predictions[i] != golden->predictions[i];
+      }
+      const TrialOutcome outcome = RunAll(*evaluator, images_.fold, {{9, &faults}})[0];
+      EXPECT_EQ(outcome.top1, expected->top1) << format << " " << seed;
+      EXPECT_EQ(outcome.top5, expected->top5) << format << " " << seed;
+      EXPECT_EQ(outcome.sdc, sdc) << format << " " << seed;
+      EXPECT_EQ(outcome.golden_top1, golden->top1);
+      EXPECT_EQ(outcome.golden_top5, golden->top5);
+      EXPECT_EQ(outcome.flips, flips);
+      EXPECT_EQ(outcome.top1 - outcome.golden_top1,
+                outcome.wrong_to_right - outcome.right_to_wrong);
+    }
+  }
+}
+
+TEST_F(EvaluatorTest, TrialsWithoutFlipsRunNothing) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  const auto golden = evaluator->Golden(images_.fold);
+  ASSERT_TRUE(golden.ok());
+  const FaultList none;
+  FaultList empty_tensor;
+  empty_tensor.tensors.push_back({2, {}});
+  int asked = 0;
+  auto outcomes = evaluator->Run(images_.fold, {{1, &none}, {2, &empty_tensor}}, [&] {
+    ++asked;
+    return false;
+  });
+  ASSERT_TRUE(outcomes.ok()) << outcomes.status();
+  EXPECT_EQ(asked, 0);  // no chunk was started
+  for (const TrialOutcome& outcome : *outcomes) {
+    EXPECT_EQ(outcome.inferences, 0);
+    EXPECT_EQ(outcome.flips, 0);
+    EXPECT_EQ(outcome.sdc, 0);
+    EXPECT_EQ(outcome.top1, golden->top1);
+    EXPECT_EQ(outcome.top5, golden->top5);
+  }
+}
+
+TEST_F(EvaluatorTest, LogitsThatAreNotFiniteAreDetectedErrors) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("fp32"));
+  const int head = static_cast<int>(snapshot_.surface.size()) - 1;
+  FaultList infinite;  // every weight of one class gets all exponent bits: NaN or infinite
+  TensorFaults hit{head, {}};
+  const auto values = ToFloat(*snapshot_.weights.Find("head.weight")).value();
+  for (int64_t i = 0; i < vit_.width; ++i) {
+    uint32_t word;
+    std::memcpy(&word, &values[i], sizeof(word));
+    hit.faults.push_back({i, ~word & 0x7f800000u});
+  }
+  infinite.tensors.push_back(hit);
+  const TrialOutcome outcome = RunAll(*evaluator, images_.fold, {{1, &infinite}})[0];
+  EXPECT_EQ(outcome.due, kImages);
+  EXPECT_EQ(outcome.sdc, 0);
+  EXPECT_EQ(outcome.top1, 0);
+  EXPECT_EQ(outcome.top5, 0);
+  EXPECT_EQ(outcome.right_to_wrong, outcome.golden_top1);
+}
+
+TEST_F(EvaluatorTest, GoldenThatIsNotFiniteIsAnError) {
+  std::vector<TestTensor> tensors = RandomTensors(vit_, 1);
+  for (TestTensor& tensor : tensors) {
+    if (tensor.name == "head.bias") {
+      tensor.values[3] = std::numeric_limits<float>::infinity();
+    }
+  }
+  const ModelSnapshot broken = OpenSnapshot(WriteSnapshot(ConfigJson(vit_), tensors)).value();
+  auto evaluator = MakeEvaluator(broken, Options("int8"));
+  const auto golden = evaluator->Golden(images_.fold);
+  EXPECT_EQ(golden.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(golden.status().message(), HasSubstr("without any fault"));
+}
+
+TEST_F(EvaluatorTest, CanaryFindsADamagedWeight) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  ASSERT_TRUE(evaluator->Golden(images_.fold).ok());
+  evaluator->weight("blocks.1.norm2.bias").data_ptr<float>()[3] += 1;
+  const auto outcomes = evaluator->Run(images_.fold, requests_, Never);
+  EXPECT_EQ(outcomes.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(outcomes.status().message(), HasSubstr("canary"));
+  // Nothing is answered any more.
+  EXPECT_EQ(evaluator->Golden(images_.fold).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(evaluator->Run(images_.fold, {}, Never).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(EvaluatorTest, DamageThatLogitsDoNotShowIsFound) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  ASSERT_TRUE(evaluator->Golden(images_.fold).ok());
+  at::Tensor weights = evaluator->weight("blocks.0.mlp.fc1.weight");
+  float* const end = weights.data_ptr<float>() + weights.numel();
+  float* const zero = std::find(weights.data_ptr<float>(), end, 0.0f);
+  ASSERT_NE(zero, end);
+  *zero = -0.0f;  // changes no sum
+  const auto outcomes = evaluator->Run(images_.fold, {requests_[0]}, Never);
+  EXPECT_EQ(outcomes.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(outcomes.status().message(), HasSubstr("differ from those loaded"));
+}
+
+TEST_F(EvaluatorTest, DamageBeforeGoldenIsFound) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  evaluator->weight("norm.bias").data_ptr<float>()[0] += 1;
+  EXPECT_EQ(evaluator->Golden(images_.fold).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(EvaluatorTest, CancellationStopsBetweenChunksAndLeavesWordsGolden) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  ASSERT_TRUE(evaluator->Golden(images_.fold).ok());
+  int asked = 0;
+  const auto cancelled = evaluator->Run(images_.fold, requests_, [&] { return ++asked > 10; });
+  EXPECT_EQ(cancelled.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_LE(asked, 12);  // once more if the 11th answer came after the last chunk had started
+  auto fresh = MakeEvaluator(snapshot_, Options("int8"));
+  ExpectSame(RunAll(*evaluator, images_.fold, requests_), RunAll(*fresh, images_.fold, requests_));
+}
+
+TEST_F(EvaluatorTest, RefusesListsThatDoNotFitTheSurface) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  const auto message = [&](std::vector<TensorFaults> tensors) {
+    const FaultList faults{std::move(tensors)};
+    const auto outcomes = evaluator->Run(images_.fold, {{5, &faults}}, Never);
+    EXPECT_EQ(outcomes.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(outcomes.status().message());
+  };
+  EXPECT_THAT(message({{99, {{0, 1}}}}), HasSubstr("tensor 99"));
+  EXPECT_THAT(message({{-1, {{0, 1}}}}), HasSubstr("tensor -1"));
+  EXPECT_THAT(message({{0, {{16, 1}}}}), HasSubstr("cls_token: word 16"));
+  EXPECT_THAT(message({{0, {{3, 1}, {3, 2}}}}), HasSubstr("word 3 is out of order"));
+  EXPECT_THAT(message({{0, {{3, 0x100}}}}), HasSubstr("mask 256"));
+  EXPECT_THAT(message({{0, {{3, 0}}}}), HasSubstr("mask 0"));
+  EXPECT_EQ(evaluator->Run(images_.fold, {{5, nullptr}}, Never).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EvaluatorTest, RefusesFoldsThatDoNotFitTheModel) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  FoldImages fold = images_.fold;
+  fold.labels[4] = vit_.classes;
+  EXPECT_THAT(evaluator->Golden(fold).status().message(), HasSubstr("label 7"));
+  fold.labels.pop_back();
+  EXPECT_THAT(evaluator->Golden(fold).status().message(), HasSubstr("49 labels"));
+  ASSERT_TRUE(evaluator->Golden(images_.fold).ok());
+  const TestImages others(vit_, kImages, /*seed=*/2);
+  EXPECT_THAT(evaluator->Golden(others.fold).status().message(), HasSubstr("other images"));
+}
+
+TEST_F(EvaluatorTest, RefusesOptionsByName) {
+  EvaluatorOptions options = Options("int8");
+  options.compute = "bf16";
+  EXPECT_EQ(CreateEvaluator(snapshot_, options).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 0)).status().message(),
+              HasSubstr("chunk 0"));
+  EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 4, 0)).status().message(),
+              HasSubstr("threads 0"));
+}
+
+TEST_F(EvaluatorTest, ChunkSizeChangesNoPrediction) {
+  auto small = MakeEvaluator(snapshot_, Options("int8", 1));
+  auto large = MakeEvaluator(snapshot_, Options("int8", 64));  // one chunk, padded
+  EXPECT_EQ(small->Golden(images_.fold)->predictions, large->Golden(images_.fold)->predictions);
+}
+
+TEST(Device, KindNamesWhatResultsDependOn) {
+  EXPECT_THAT(DeviceKind(), ::testing::MatchesRegex("cpu (AMD|Intel|other) .+, torch 2\\..+"));
+}
+
+}  // namespace
+}  // namespace bitquake

@@ -1,0 +1,286 @@
+#include "worker/agent/lease_runner.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/status_macros.h"
+#include "common/campaign/campaign.h"
+#include "common/fault/fault_list.h"
+
+namespace bitquake {
+namespace {
+
+// Fault lists held at a time: 16 bytes for each faulty word.
+constexpr int64_t kFaultyWordsTogether = int64_t{1} << 24;
+
+// Marks an error after which nothing that this process computes may be believed.
+constexpr char kUntrusted[] = "bitquake/untrusted";
+
+absl::Status Untrusted(absl::Status status) {
+  if (absl::IsDataLoss(status)) {
+    status.SetPayload(kUntrusted, absl::Cord("1"));
+  }
+  return status;
+}
+
+bool IsPermanent(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsInvalidArgument(status) ||
+         absl::IsFailedPrecondition(status) || absl::IsUnimplemented(status) ||
+         absl::IsPermissionDenied(status) || absl::IsDataLoss(status);
+}
+
+std::vector<int64_t> JobIds(const v1::Lease& lease) {
+  std::vector<int64_t> ids;
+  if (lease.has_probe()) {
+    ids.push_back(lease.probe().job_id());
+  }
+  for (const v1::FoldJob& job : lease.golden().folds()) {
+    ids.push_back(job.job_id());
+  }
+  for (const v1::TrialJob& job : lease.trials().jobs()) {
+    ids.push_back(job.job_id());
+  }
+  return ids;
+}
+
+absl::Status CheckPinned(absl::string_view what, const std::string& found,
+                         const std::string& pinned) {
+  if (pinned.empty() || found == pinned) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      what, " on this worker has digest ", found.substr(0, 12), ", the campaign began with ",
+      pinned.substr(0, 12), "; give all workers the same files"));
+}
+
+void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
+                int bits_per_word, const std::string& golden_digest, v1::TrialReport& report) {
+  report.set_images(outcome.images);
+  report.set_top1(outcome.top1);
+  report.set_top5(outcome.top5);
+  report.set_golden_top1(outcome.golden_top1);
+  report.set_golden_top5(outcome.golden_top5);
+  report.set_sdc(outcome.sdc);
+  report.set_right_to_wrong(outcome.right_to_wrong);
+  report.set_wrong_to_right(outcome.wrong_to_right);
+  report.set_due(outcome.due);
+  report.set_flips_wanted(faults.flips());
+  report.set_flips(outcome.flips);
+  for (const int64_t flips : faults.FlipsPerBit(bits_per_word)) {
+    report.add_flips_per_bit(flips);
+  }
+  report.set_faults_digest(faults.Digest(surface));
+  report.set_golden_digest(golden_digest);
+  report.set_outcome_digest(outcome.digest);
+  report.set_inferences(outcome.inferences);
+  report.set_seconds(outcome.seconds);
+}
+
+}  // namespace
+
+struct LeaseRunner::Bench {
+  Campaign campaign;
+  NumberFormat format;
+  std::shared_ptr<const OpenModel> model;
+  std::shared_ptr<const OpenImages> images;
+  Evaluator* evaluator;
+};
+
+void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cancelled,
+                      const std::function<void(v1::OutcomeReport)>& report) {
+  auto counted = [&](v1::OutcomeReport message) {
+    message.set_lease_id(lease.lease_id());
+    report(std::move(message));
+  };
+  absl::Status status;
+  if (lease.has_probe()) {
+    status = RunProbe(lease, cancelled, counted);
+  } else if (lease.has_golden()) {
+    status = RunGolden(lease, cancelled, counted);
+  } else {
+    status = RunTrials(lease, cancelled, counted);
+  }
+  if (cancelled()) {
+    return;
+  }
+  if (!status.ok()) {
+    v1::OutcomeReport message;
+    v1::FailureReport* failure = message.mutable_failure();
+    // Jobs that were reported before are done; the coordinator passes over them.
+    for (const int64_t id : JobIds(lease)) {
+      failure->add_job_ids(id);
+    }
+    failure->set_error(std::string(status.message()));
+    failure->set_permanent(IsPermanent(status));
+    failure->set_untrusted(status.GetPayload(kUntrusted).has_value());
+    if (failure->untrusted()) {
+      workbench_->DropEvaluators();
+    }
+    counted(std::move(message));
+  }
+  v1::OutcomeReport end;
+  end.mutable_lease_end();
+  counted(std::move(end));
+}
+
+absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
+                                                        const std::function<bool()>& cancelled) {
+  const v1::CampaignContext& context = lease.campaign();
+  Bench bench;
+  ASSIGN_OR_RETURN(bench.campaign, ParseCampaign(context.resolved_json(), context.campaign_id()));
+  ASSIGN_OR_RETURN(bench.format, NumberFormat::FromName(lease.format()));
+  ASSIGN_OR_RETURN(bench.model, workbench_->Model(lease.model()));
+  RETURN_IF_ERROR(CheckPinned(absl::StrCat("model '", lease.model(), "'"), bench.model->digest,
+                              context.model_digest()));
+  ASSIGN_OR_RETURN(bench.images,
+                   workbench_->Images(bench.campaign,
+                                      bench.model->snapshot.architecture.preprocessing, cancelled));
+  RETURN_IF_ERROR(CheckPinned(absl::StrCat("data set '", bench.campaign.dataset, "'"),
+                              bench.images->digest, context.data_digest()));
+  EvaluatorOptions options;
+  options.format = bench.format;
+  options.compute = bench.campaign.compute;
+  options.chunk = context.chunk();
+  ASSIGN_OR_RETURN(bench.evaluator,
+                   workbench_->EvaluatorFor(context.campaign_id(), *bench.model, options));
+  return bench;
+}
+
+absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<bool()>& cancelled,
+                                   const std::function<void(v1::OutcomeReport)>& report) {
+  const v1::CampaignContext& context = lease.campaign();
+  ASSIGN_OR_RETURN(const Campaign campaign,
+                   ParseCampaign(context.resolved_json(), context.campaign_id()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenModel> model, workbench_->Model(lease.model()));
+  const Architecture& architecture = model->snapshot.architecture;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenImages> images,
+                   workbench_->Images(campaign, architecture.preprocessing, cancelled));
+  const auto worst = std::max_element(images->labels.begin(), images->labels.end());
+  if (*worst >= architecture.num_classes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set '", campaign.dataset, "' has label ", *worst, ", but model '",
+                     lease.model(), "' has only ", architecture.num_classes, " classes"));
+  }
+  v1::OutcomeReport message;
+  v1::ProbeReport* probe = message.mutable_probe();
+  probe->set_job_id(lease.probe().job_id());
+  probe->set_config_json(model->snapshot.config_json);
+  for (const TensorInfo& tensor : model->snapshot.Tensors()) {
+    v1::TensorShape* shape = probe->add_tensors();
+    shape->set_name(tensor.name);
+    for (const int64_t size : tensor.shape) {
+      shape->add_shape(size);
+    }
+  }
+  probe->set_model_digest(model->digest);
+  probe->set_data_digest(images->digest);
+  probe->set_images(static_cast<int64_t>(images->labels.size()));
+  for (const std::vector<int64_t>& fold : images->folds) {
+    probe->add_fold_sizes(static_cast<int>(fold.size()));
+  }
+  probe->set_chunk(DefaultChunk(architecture));
+  report(std::move(message));
+  return absl::OkStatus();
+}
+
+absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<bool()>& cancelled,
+                                    const std::function<void(v1::OutcomeReport)>& report) {
+  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+  for (const v1::FoldJob& job : lease.golden().folds()) {
+    if (cancelled()) {
+      return absl::CancelledError("the lease has ended");
+    }
+    ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(job.fold()));
+    ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+    v1::OutcomeReport message;
+    v1::GoldenReport* outcome = message.mutable_golden();
+    outcome->set_job_id(job.job_id());
+    outcome->set_images(static_cast<int64_t>(images.labels.size()));
+    outcome->set_top1(golden.top1);
+    outcome->set_top5(golden.top5);
+    outcome->set_digest(golden.digest);
+    std::string predictions(golden.predictions.size() * sizeof(int32_t), '\0');
+    std::memcpy(predictions.data(), golden.predictions.data(), predictions.size());
+    outcome->set_predictions(std::move(predictions));
+    report(std::move(message));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<bool()>& cancelled,
+                                    const std::function<void(v1::OutcomeReport)>& report) {
+  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+  const Surface& surface = bench.model->snapshot.surface;
+  std::map<int, std::map<std::string, Target>> targets;  // by granularity, by name
+  std::map<int64_t, const v1::CellSpec*> cells;
+  for (const v1::CellSpec& cell : lease.trials().cells()) {
+    cells[cell.cell_id()] = &cell;
+    const int index = cell.granularity_index();
+    if (index < 0 || index >= static_cast<int>(bench.campaign.granularities.size())) {
+      return absl::InvalidArgumentError(absl::StrCat("cell ", cell.cell_id(), ": granularity ",
+                                                     index, " is not in the campaign"));
+    }
+    if (targets.count(index) == 0) {
+      ASSIGN_OR_RETURN(std::vector<Target> expanded,
+                       ExpandTargets(surface, bench.campaign.granularities[index]));
+      for (Target& target : expanded) {
+        targets[index][target.name] = std::move(target);
+      }
+    }
+    if (targets[index].count(cell.target()) == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cell ", cell.cell_id(), ": no target '", cell.target(), "'"));
+    }
+  }
+
+  std::map<int, std::vector<const v1::TrialJob*>> by_fold;
+  for (const v1::TrialJob& job : lease.trials().jobs()) {
+    if (cells.count(job.cell_id()) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat("job ", job.job_id(), ": unknown cell"));
+    }
+    by_fold[job.fold()].push_back(&job);
+  }
+  for (const auto& [fold, jobs] : by_fold) {
+    ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(fold));
+    size_t next = 0;
+    while (next < jobs.size()) {
+      // As many trials together as their fault lists fit in memory: they share the golden pass.
+      std::vector<FaultList> lists;
+      lists.reserve(jobs.size() - next);  // the requests point into it
+      std::vector<TrialRequest> requests;
+      int64_t words = 0;
+      for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
+        const v1::CellSpec& cell = *cells[jobs[next]->cell_id()];
+        lists.push_back(DrawFaults(surface, targets[cell.granularity_index()][cell.target()],
+                                   bench.campaign.fault, bench.format, bench.campaign.seed,
+                                   jobs[next]->trial(), cell.ber()));
+        for (const TensorFaults& tensor : lists.back().tensors) {
+          words += static_cast<int64_t>(tensor.faults.size());
+        }
+        requests.push_back({jobs[next]->job_id(), &lists.back()});
+      }
+      absl::StatusOr<std::vector<TrialOutcome>> outcomes =
+          bench.evaluator->Run(images, requests, cancelled);
+      if (!outcomes.ok()) {
+        return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", fold)));
+      }
+      ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+      for (size_t i = 0; i < outcomes->size(); ++i) {
+        v1::OutcomeReport message;
+        v1::TrialReport* trial = message.mutable_trial();
+        trial->set_job_id((*outcomes)[i].id);
+        FillReport((*outcomes)[i], lists[i], surface, bench.format.bits, golden.digest, *trial);
+        report(std::move(message));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bitquake

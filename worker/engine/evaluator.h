@@ -1,0 +1,101 @@
+// The evaluator: what a model in a number format predicts, without and with faults in its stored
+// words. This header is the seam: plain values on both sides, torch behind it.
+//
+// Determinism: every forward has `chunk` images (a fold's end is padded) and runs on one thread;
+// threads take different chunks. So an outcome is a function of the model, the images, the fold,
+// the chunk size and the faults: not of threads, of the other trials of a call, or of prefix reuse.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/fault/fault_list.h"
+#include "common/fault/number_format.h"
+#include "common/model/snapshot.h"
+
+namespace bitquake {
+
+// The images of one fold, in order. The pointers stay valid during the call.
+struct FoldImages {
+  int fold = 0;                        // its number: golden outcomes are cached by it
+  std::vector<const uint8_t*> pixels;  // planar, channels x height x width of the model's input
+  std::vector<int> labels;
+};
+
+// What a model predicts for the images of a fold without faults.
+struct GoldenOutcome {
+  std::vector<int> predictions;  // arg max of the logits, the lowest class of equals
+  int64_t top1 = 0;              // correct
+  int64_t top5 = 0;
+  std::string digest;  // XXH3 over the logits, in fp32, of all images
+};
+
+struct TrialRequest {
+  int64_t id = 0;  // the caller's; comes back in the outcome
+  const FaultList* faults = nullptr;
+};
+
+// One trial on one fold. Counts are of images.
+struct TrialOutcome {
+  int64_t id = 0;
+  int64_t images = 0;
+  int64_t top1 = 0;
+  int64_t top5 = 0;
+  int64_t golden_top1 = 0;
+  int64_t golden_top5 = 0;
+  int64_t sdc = 0;             // finite logits, prediction differs from golden's
+  int64_t right_to_wrong = 0;  // DUE included
+  int64_t wrong_to_right = 0;
+  int64_t due = 0;         // some logit NaN or infinite; counted as wrong
+  int64_t flips = 0;       // realised: bits that differ from golden's words after the patch
+  int64_t inferences = 0;  // images that were really run (0 when nothing was flipped)
+  std::string digest;      // XXH3 over the predictions (-1 for DUE) and top-5 hits of all images
+  double seconds = 0;
+};
+
+// Thread-compatible: one call at a time.
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+
+  // Golden outcome of a fold, computed at most once for each fold number.
+  virtual absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) = 0;
+
+  // Runs `trials` on `fold`: for each, patches the words, runs the images, undoes the patch.
+  // Afterwards proves that all words equal golden's and that a chunk's logits equal golden's bit
+  // for bit (the canary), and only then returns the outcomes, in the order of `trials`. `cancelled`
+  // is asked between chunks. Errors: DataLoss if a proof fails (realised flips differ from the
+  // wanted, words or canary differ): the evaluator must not be used again; Cancelled.
+  virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
+                                                        absl::Span<const TrialRequest> trials,
+                                                        const std::function<bool()>& cancelled) = 0;
+};
+
+struct EvaluatorOptions {
+  NumberFormat format;
+  std::string compute = "fp32";
+  int chunk = 0;    // images a forward; positive
+  int threads = 1;  // chunks at a time
+};
+
+// An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
+// (weights that do not fit the architecture or the format), Unimplemented (compute).
+absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
+                                                           const EvaluatorOptions& options);
+
+// The chunk size that suits a model on this kind of device; a pure function of both.
+int DefaultChunk(const Architecture& architecture);
+
+// What results may depend on besides the campaign: "cpu AVX512, torch 2.11.0".
+std::string DeviceKind();
+
+// Sets what makes torch reproducible (MKL_CBWR). Call first thing in main, before any other thread.
+void PrepareProcess();
+
+}  // namespace bitquake

@@ -1,0 +1,53 @@
+// A network as a list of stages, so that a trial can resume at its first faulty one. A stage maps
+// activations to activations; the last gives logits. (Inside worker/engine only: this header shows
+// torch.)
+//
+//   at::Tensor x = Normalized(...);                       // [chunk, 3, height, width], fp32
+//   for (int s = 0; s < graph->stage_count(); ++s) x = graph->RunStage(s, x);
+//
+// A graph reads the weights in place: what is written to a weight is seen by the next RunStage.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "common/model/architecture.h"
+
+namespace bitquake {
+
+// fp32, contiguous, by the checkpoint's names. Tensors share their storage with the graph.
+using Weights = std::map<std::string, at::Tensor, std::less<>>;
+
+// Thread-safe as long as no weight is being written.
+class ModelGraph {
+ public:
+  virtual ~ModelGraph() = default;
+
+  virtual int stage_count() const = 0;
+
+  // The first stage that reads the weight; that of a tensor the network does not have is 0.
+  virtual int StageOf(absl::string_view weight) const = 0;
+
+  // `x` is left as it is. Each image's result depends on that image and on the chunk's size alone.
+  virtual at::Tensor RunStage(int stage, const at::Tensor& x) const = 0;
+
+  // Bytes of the input of one stage, for one image.
+  virtual int64_t InputBytes(int stage) const = 0;
+
+  // All stages from `stage` on, to the logits [chunk, classes].
+  at::Tensor RunFrom(int stage, at::Tensor x) const {
+    for (; stage < stage_count(); ++stage) {
+      x = RunStage(stage, x);
+    }
+    return x;
+  }
+};
+
+// `weights` holds every tensor of the architecture in its shape.
+std::unique_ptr<ModelGraph> MakeVit(const Architecture& architecture, const Weights& weights);
+
+}  // namespace bitquake

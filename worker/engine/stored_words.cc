@@ -1,0 +1,128 @@
+#include "worker/engine/stored_words.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+
+namespace bitquake {
+namespace {
+
+int Bits(uint32_t word) { return __builtin_popcount(word); }
+
+}  // namespace
+
+absl::StatusOr<at::Tensor> StoredWords::Add(const SurfaceTensor& tensor,
+                                            absl::Span<const float> weights) {
+  absl::StatusOr<QuantizedTensor> quantized = Quantize(weights, format_);
+  if (!quantized.ok()) {
+    return Annotate(quantized.status(), tensor.name);
+  }
+  Tensor stored;
+  stored.name = tensor.name;
+  stored.scale = quantized->scale;
+  stored.count = static_cast<int64_t>(weights.size());
+  stored.values = at::empty(tensor.shape, at::kFloat);
+  float* values = stored.values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < stored.count; ++i) {
+    values[i] = Dequantize(quantized->words[i], stored.scale, format_);
+  }
+  const auto keep = [&](auto words) {
+    words.now.assign(quantized->words.begin(), quantized->words.end());
+    words.golden = words.now;
+    stored.words = std::move(words);
+  };
+  if (format_.bits <= 8) {
+    keep(Words<uint8_t>());
+  } else if (format_.bits <= 16) {
+    keep(Words<uint16_t>());
+  } else {
+    keep(Words<uint32_t>());
+  }
+  tensors_.push_back(std::move(stored));
+  return tensors_.back().values;
+}
+
+absl::Status StoredWords::Check(const FaultList& faults) const {
+  const uint64_t bits = (uint64_t{1} << format_.bits) - 1;
+  int last_tensor = -1;
+  for (const TensorFaults& hit : faults.tensors) {
+    if (hit.tensor <= last_tensor || hit.tensor >= static_cast<int>(tensors_.size())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("fault list: tensor ", hit.tensor,
+                       " is out of order or not one of the surface's ", tensors_.size()));
+    }
+    last_tensor = hit.tensor;
+    const Tensor& tensor = tensors_[hit.tensor];
+    int64_t last_index = -1;
+    for (const WordFault& fault : hit.faults) {
+      if (fault.index <= last_index || fault.index >= tensor.count) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("fault list: ", tensor.name, ": word ", fault.index,
+                         " is out of order or not one of its ", tensor.count));
+      }
+      last_index = fault.index;
+      if (fault.mask == 0 || (fault.mask & ~bits) != 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("fault list: ", tensor.name, ": word ", fault.index, ": mask ", fault.mask,
+                         " flips no bit of a word of ", format_.bits));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+void StoredWords::Xor(const FaultList& faults) {
+  for (const TensorFaults& hit : faults.tensors) {
+    Tensor& tensor = tensors_[hit.tensor];
+    float* values = tensor.values.mutable_data_ptr<float>();
+    std::visit(
+        [&](auto& words) {
+          for (const WordFault& fault : hit.faults) {
+            words.now[fault.index] ^= fault.mask;
+            values[fault.index] = Dequantize(words.now[fault.index], tensor.scale, format_);
+          }
+        },
+        tensor.words);
+  }
+}
+
+absl::StatusOr<int64_t> StoredWords::Patch(const FaultList& faults) {
+  Xor(faults);
+  int64_t flips = 0;
+  for (const TensorFaults& hit : faults.tensors) {
+    const Tensor& tensor = tensors_[hit.tensor];
+    int64_t wanted = 0;
+    int64_t realised = 0;
+    std::visit(
+        [&](const auto& words) {
+          for (const WordFault& fault : hit.faults) {
+            wanted += Bits(fault.mask);
+            realised += Bits(words.now[fault.index] ^ words.golden[fault.index]);
+          }
+        },
+        tensor.words);
+    if (realised != wanted) {
+      return absl::DataLossError(absl::StrCat(tensor.name, ": ", wanted, " bits were to flip, but ",
+                                              realised, " differ from golden's words"));
+    }
+    flips += realised;
+  }
+  return flips;
+}
+
+void StoredWords::Undo(const FaultList& faults) { Xor(faults); }
+
+std::string StoredWords::Digest() const {
+  Xxh3 digest;
+  for (const Tensor& tensor : tensors_) {
+    std::visit(
+        [&](const auto& words) {
+          digest.Update(words.now.data(), words.now.size() * sizeof(words.now[0]));
+        },
+        tensor.words);
+    digest.Update(tensor.values.const_data_ptr<float>(), tensor.count * sizeof(float));
+  }
+  return digest.Hex();
+}
+
+}  // namespace bitquake

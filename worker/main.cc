@@ -1,0 +1,131 @@
+// bitquake-worker: computes jobs, one process for each device.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/build_info.h"
+#include "common/base/log.h"
+#include "common/base/process.h"
+#include "common/base/status_macros.h"
+#include "spdlog/spdlog.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/channel.h"
+#include "worker/agent/workbench.h"
+#include "worker/engine/evaluator.h"
+
+namespace bitquake {
+namespace {
+
+struct Flags {
+  std::string server = "127.0.0.1:50551";
+  std::vector<std::string> model_roots;
+  std::vector<std::string> data_roots;
+  std::vector<std::string> models;  // NAME=PATH
+  std::vector<std::string> data;
+  std::string cache;
+  std::string id;
+  std::string device = "cpu";
+  std::string log_file;
+  int threads = 0;
+};
+
+std::string DefaultCache() {
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0') {
+    return absl::StrCat(xdg, "/bitquake/pixels");
+  }
+  const char* home = std::getenv("HOME");
+  return absl::StrCat(home != nullptr ? home : "/tmp", "/.cache/bitquake/pixels");
+}
+
+absl::StatusOr<Roots> MakeRoots(const std::vector<std::string>& folders,
+                                const std::vector<std::string>& named) {
+  Roots roots;
+  roots.folders = folders;
+  for (const std::string& entry : named) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    if (parts.first.empty() || parts.second.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("'", entry, "' is not NAME=PATH"));
+    }
+    roots.named[parts.first] = parts.second;
+  }
+  return roots;
+}
+
+absl::Status Work(const Flags& flags) {
+  if (flags.device != "cpu") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--device ", flags.device, ": this version computes on cpu only"));
+  }
+  WorkbenchOptions bench;
+  ASSIGN_OR_RETURN(bench.models, MakeRoots(flags.model_roots, flags.models));
+  ASSIGN_OR_RETURN(bench.data, MakeRoots(flags.data_roots, flags.data));
+  bench.cache_folder = flags.cache.empty() ? DefaultCache() : flags.cache;
+  bench.threads =
+      flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
+  bench.create_evaluator = CreateEvaluator;
+  Workbench workbench(std::move(bench));
+
+  const std::unique_ptr<v1::WorkerService::Stub> stub = ConnectToCoordinator(flags.server);
+
+  AgentOptions options;
+  options.worker_id = flags.id.empty() ? absl::StrCat(HostName(), "-", RandomHex()) : flags.id;
+  options.device_kind = DeviceKind();
+  spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server);
+  Agent agent(stub.get(), &workbench, options);
+  std::thread terminator([&agent] {
+    spdlog::info("signal {}: draining", WaitForTermination());
+    agent.Drain();
+  });
+  const absl::Status status = agent.Run();
+  // Ends the terminator's wait if the agent ended by itself.
+  kill(getpid(), SIGTERM);
+  terminator.join();
+  return status;
+}
+
+}  // namespace
+}  // namespace bitquake
+
+int main(int argc, char** argv) {
+  bitquake::PrepareProcess();
+  bitquake::BlockTerminationSignals();
+  bitquake::Flags flags;
+  CLI::App app("A worker of Bitquake: quantises weights, flips bits, infers, reports.");
+  app.set_version_flag("--version", bitquake::kVersion);
+  app.add_option("--server", flags.server, "the coordinator: HOST:PORT or unix:PATH")
+      ->envname("BITQUAKE_SERVER")
+      ->capture_default_str();
+  app.add_option("--model-root", flags.model_roots, "folder that holds model folders; repeatable")
+      ->envname("BITQUAKE_MODEL_ROOT");
+  app.add_option("--data-root", flags.data_roots, "folder that holds data sets; repeatable")
+      ->envname("BITQUAKE_DATA_ROOT");
+  app.add_option("--model", flags.models, "NAME=PATH: a model outside of the roots; repeatable");
+  app.add_option("--data", flags.data, "NAME=PATH: a data set outside of the roots; repeatable");
+  app.add_option("--cache", flags.cache,
+                 "folder for preprocessed pixels; by default ~/.cache/bitquake/pixels");
+  app.add_option("--id", flags.id, "name of this worker, the same after a restart");
+  app.add_option("--device", flags.device, "cpu")->capture_default_str();
+  app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
+  app.add_option("--log", flags.log_file, "log file; stderr by default");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  bitquake::StartLogging("bitquake-worker", flags.log_file);
+  const absl::Status status = bitquake::Work(flags);
+  if (!status.ok()) {
+    std::cerr << "bitquake-worker: " << status.message() << "\n";
+    return absl::IsInvalidArgument(status) ? 2 : 1;
+  }
+  return 0;
+}
