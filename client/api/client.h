@@ -1,0 +1,115 @@
+// The client library: everything that a person can ask of a coordinator, as plain values and
+// statuses.
+//
+//   ASSIGN_OR_RETURN(Client client, Client::Connect("127.0.0.1:50551"));
+//   ASSIGN_OR_RETURN(std::string id, client.Submit(file, "campaign.yaml"));
+//   RETURN_IF_ERROR(client.Watch(id, [](const CampaignStatus& now) { ... return true; }));
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/report/results.h"
+
+namespace bitquake {
+
+struct CampaignStatus {
+  std::string id;
+  std::string name;
+  std::string state;  // probing | running | paused | done | cancelled | failed
+  std::string error;  // why it failed
+  int64_t jobs_total = 0;
+  int64_t jobs_done = 0;
+  int64_t jobs_poisoned = 0;
+  int64_t jobs_leased = 0;
+  int64_t images_done = 0;
+  double images_per_second = 0;  // 0: unknown
+  double eta_seconds = 0;        // 0: unknown
+  int workers = 0;
+  int64_t cells = 0;
+  std::string worst_cell;       // "model int8 blocks.0 at 1e-05"; empty: unknown
+  double worst_half_width = 0;  // percentage points
+  int64_t submitted_unix_ms = 0;
+  int64_t finished_unix_ms = 0;
+  std::vector<std::string> poison_errors;
+
+  bool ended() const { return state == "done" || state == "cancelled" || state == "failed"; }
+};
+
+struct ModelInfo {
+  std::string model;
+  std::string digest;
+  std::string architecture;
+};
+
+struct CampaignResults {
+  CampaignStatus status;
+  std::string resolved_json;
+  std::string server_version;
+  std::string data_digest;
+  int64_t images = 0;
+  int folds = 0;
+  int chunk = 0;
+  std::vector<ModelInfo> models;
+  std::vector<GoldenResult> goldens;
+  std::vector<std::string> device_kinds;
+  std::vector<CellResult> cells;  // in the campaign's order, golden filled in
+};
+
+struct WorkerStatus {
+  std::string id;
+  std::string host;
+  std::string device_kind;
+  std::string version;
+  bool live = false;
+  int leased_jobs = 0;
+  std::string state;
+  std::string error;
+};
+
+struct ClientOptions {
+  // How long calls are tried again while the server cannot be reached. Zero: one attempt.
+  absl::Duration patience = absl::ZeroDuration();
+};
+
+// Thread-safe. Errors of all calls: Unavailable if the server cannot be reached, and those that
+// campaign.proto states.
+class Client {
+ public:
+  static std::unique_ptr<Client> Connect(const std::string& address, ClientOptions options = {});
+  ~Client();
+
+  // `request_id` makes a repeated submit give the same campaign; empty: a new one.
+  absl::StatusOr<std::string> Submit(const std::string& file, const std::string& file_name,
+                                     const std::string& request_id = "");
+  // The resolved campaign, JSON.
+  absl::StatusOr<std::string> Validate(const std::string& file, const std::string& file_name);
+  absl::StatusOr<CampaignStatus> Get(const std::string& id);
+  absl::StatusOr<std::vector<CampaignStatus>> List();  // newest first
+  absl::StatusOr<CampaignStatus> Pause(const std::string& id);
+  absl::StatusOr<CampaignStatus> Resume(const std::string& id);
+  absl::StatusOr<CampaignStatus> Cancel(const std::string& id);
+  absl::StatusOr<CampaignResults> Results(const std::string& id);
+  absl::StatusOr<std::vector<WorkerStatus>> Workers();
+
+  // Calls `changed` with the state now and after every change until the campaign has ended. While
+  // the server is away, it is awaited as long as `patience` says; `away` is called once each time.
+  absl::Status Watch(
+      const std::string& id, const std::function<void(const CampaignStatus&)>& changed,
+      const std::function<void()>& away = [] {});
+  // Ends a Watch of another thread with Cancelled, now and in future.
+  void StopWatching();
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bitquake

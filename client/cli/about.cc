@@ -1,0 +1,25 @@
+// `schema` and `version`: what this program is and reads.
+#include <iostream>
+
+#include "client/cli/command.h"
+#include "common/base/build_info.h"
+#include "common/campaign/campaign.h"
+
+namespace bitquake {
+
+void AddSchema(CLI::App& app, Session&) {
+  CLI::App* command =
+      app.add_subcommand("schema", "Print the campaign file's JSON Schema, or its reference");
+  auto markdown = std::make_shared<bool>(false);
+  command->add_flag("--markdown", *markdown, "the reference, for people");
+  command->footer("Example: bitquake schema > campaign.schema.json");
+  command->callback(
+      [markdown] { std::cout << (*markdown ? CampaignReference() : CampaignJsonSchema()); });
+}
+
+void AddVersion(CLI::App& app, Session&) {
+  CLI::App* command = app.add_subcommand("version", "Print the version");
+  command->callback([] { std::cout << "bitquake " << kVersion << "\n"; });
+}
+
+}  // namespace bitquake

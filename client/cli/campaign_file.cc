@@ -1,0 +1,104 @@
+#include "client/cli/campaign_file.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/base/status_macros.h"
+#include "common/base/suggest.h"
+#include "common/fault/target.h"
+#include "common/model/snapshot.h"
+
+namespace bitquake {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<std::string> FindFolder(const std::string& name, const fs::path& beside,
+                                       const std::vector<std::string>& roots,
+                                       const std::string& what, const std::string& flag) {
+  std::vector<fs::path> places;
+  if (fs::path(name).is_absolute()) {
+    places.push_back(name);
+  } else {
+    places.push_back(beside / name);
+    for (const std::string& root : roots) {
+      places.push_back(fs::path(root) / name);
+    }
+  }
+  std::error_code error;
+  for (const fs::path& place : places) {
+    if (fs::is_directory(place, error)) {
+      fs::path folder = fs::canonical(place, error);
+      return folder.string();
+    }
+  }
+  std::vector<std::string> present;
+  for (const fs::path& place : places) {
+    for (const auto& entry : fs::directory_iterator(place.parent_path(), error)) {
+      present.push_back(entry.path().filename().string());
+    }
+  }
+  const std::string tried = absl::StrJoin(places, ", ", [](std::string* out, const fs::path& p) {
+    absl::StrAppend(out, p.lexically_normal().string());
+  });
+  return absl::NotFoundError(absl::StrCat(what, " '", name, "' not found (looked for ", tried, ")",
+                                          DidYouMean(fs::path(name).filename().string(), present),
+                                          "; give a path, or the folder above it with ", flag));
+}
+
+absl::Status CheckTargets(const Campaign& campaign, const std::string& name,
+                          const std::string& folder) {
+  ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
+  for (const Granularity& granularity : campaign.granularities) {
+    RETURN_IF_ERROR(Annotate(ExpandTargets(snapshot.surface, granularity).status(),
+                             absl::StrCat("model '", name, "'")));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
+  CampaignFile file;
+  file.path = path;
+  absl::StatusOr<std::string> text = ReadFile(path, kMaxCampaignFileBytes);
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(text.status().message());
+  }
+  file.text = *std::move(text);
+  ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path));
+  return file;
+}
+
+absl::StatusOr<LocalCampaign> ResolveLocally(const CampaignFile& file,
+                                             const std::vector<std::string>& model_roots,
+                                             const std::vector<std::string>& data_roots) {
+  const fs::path beside = fs::absolute(file.path).parent_path();
+  LocalCampaign local;
+  local.campaign = file.campaign;
+  for (std::string& name : local.campaign.models) {
+    ASSIGN_OR_RETURN(const std::string folder,
+                     FindFolder(name, beside, model_roots, "model", "--model-root"));
+    const std::string plain = fs::path(folder).filename().string();
+    RETURN_IF_ERROR(CheckPlainName(plain));
+    const auto [place, added] = local.models.emplace(plain, folder);
+    if (!added) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file.path, ": models: ", folder, " and ", place->second,
+                       " have the same name; rename one of the folders"));
+    }
+    name = plain;
+    RETURN_IF_ERROR(CheckTargets(local.campaign, plain, folder));
+  }
+  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
+                                                    "data set", "--data-root"));
+  local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
+  RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
+  return local;
+}
+
+}  // namespace bitquake

@@ -1,0 +1,36 @@
+// A campaign file as a command of the client finds it: read, parsed, its names resolved to folders.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/campaign/campaign.h"
+
+namespace bitquake {
+
+struct CampaignFile {
+  std::string path;
+  std::string text;
+  Campaign campaign;
+};
+
+absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path);
+
+// For `run`: names may be paths, absolute or relative to the file. They become plain names (the
+// last part of the path) with the folder that each stands for.
+struct LocalCampaign {
+  Campaign campaign;                          // with plain names
+  std::map<std::string, std::string> models;  // name -> absolute folder
+  std::string dataset_folder;                 // absolute
+};
+
+// Opens every model (headers only) and expands every target, so that mistakes show before anything
+// starts. Errors: InvalidArgument or NotFound: a missing or unreadable model or data set, two
+// models of one name, a target that matches nothing.
+absl::StatusOr<LocalCampaign> ResolveLocally(const CampaignFile& file,
+                                             const std::vector<std::string>& model_roots,
+                                             const std::vector<std::string>& data_roots);
+
+}  // namespace bitquake

@@ -1,0 +1,108 @@
+#include "client/cli/command.h"
+
+#include <cmath>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+
+namespace bitquake {
+namespace {
+
+std::string DurationText(double seconds) {
+  const auto total = static_cast<int64_t>(std::ceil(seconds));
+  if (total >= 3600) {
+    return absl::StrFormat("%dh%02dm", total / 3600, total / 60 % 60);
+  }
+  return total >= 60 ? absl::StrFormat("%dm%02ds", total / 60, total % 60)
+                     : absl::StrFormat("%ds", total);
+}
+
+}  // namespace
+
+void Session::Finish(const absl::Status& status) {
+  if (status.ok()) {
+    return;
+  }
+  std::cerr << "bitquake: " << status.message() << "\n";
+  exit_code = absl::IsInvalidArgument(status) ? kUsage
+              : absl::IsUnavailable(status)   ? kUnreachable
+                                              : kFailed;
+}
+
+void Session::FinishCampaign(const CampaignStatus& campaign) {
+  if (campaign.state == "failed") {
+    std::cerr << "bitquake: campaign " << campaign.id << " failed: " << campaign.error << "\n";
+    exit_code = kFailed;
+  } else if (campaign.state == "cancelled") {
+    std::cerr << "bitquake: campaign " << campaign.id << " was cancelled\n";
+    exit_code = kFailed;
+  } else if (campaign.jobs_poisoned > 0) {
+    std::cerr << "bitquake: " << campaign.jobs_poisoned
+              << " jobs were set aside after their last attempt; their trials are missing:\n";
+    for (const std::string& error : campaign.poison_errors) {
+      std::cerr << "  " << error << "\n";
+    }
+    exit_code = kPoisoned;
+  }
+}
+
+void AddServerFlag(CLI::App& command, Session& session) {
+  command.add_option("--server", session.flags.server, "the coordinator: HOST:PORT or unix:PATH")
+      ->envname("BITQUAKE_SERVER")
+      ->capture_default_str();
+}
+
+void AddJsonFlag(CLI::App& command, Session& session) {
+  command.add_flag("--json", session.flags.json, "print JSON");
+}
+
+std::string StatusJson(const CampaignStatus& s) {
+  nlohmann::ordered_json json = {{"id", s.id},
+                                 {"name", s.name},
+                                 {"state", s.state},
+                                 {"error", s.error},
+                                 {"jobs_total", s.jobs_total},
+                                 {"jobs_done", s.jobs_done},
+                                 {"jobs_poisoned", s.jobs_poisoned},
+                                 {"jobs_leased", s.jobs_leased},
+                                 {"images_done", s.images_done},
+                                 {"images_per_second", s.images_per_second},
+                                 {"eta_seconds", s.eta_seconds},
+                                 {"workers", s.workers},
+                                 {"cells", s.cells},
+                                 {"worst_cell", s.worst_cell},
+                                 {"worst_half_width", s.worst_half_width},
+                                 {"submitted_unix_ms", s.submitted_unix_ms},
+                                 {"finished_unix_ms", s.finished_unix_ms},
+                                 {"poison_errors", s.poison_errors}};
+  return json.dump();
+}
+
+std::string StatusLine(const CampaignStatus& s) {
+  std::string line = absl::StrCat(s.name, ": ", s.state);
+  if (s.state == "probing") {
+    return line;
+  }
+  absl::StrAppend(&line, " ", s.jobs_done, "/", s.jobs_total, " jobs");
+  if (s.jobs_poisoned > 0) {
+    absl::StrAppend(&line, ", ", s.jobs_poisoned, " poisoned");
+  }
+  if (!s.ended()) {
+    if (s.images_per_second > 0) {
+      absl::StrAppend(&line, ", ", absl::StrFormat("%.0f images/s", s.images_per_second));
+    }
+    if (s.eta_seconds > 0) {
+      absl::StrAppend(&line, ", ", DurationText(s.eta_seconds), " left");
+    }
+    absl::StrAppend(&line, ", ", s.workers, s.workers == 1 ? " worker" : " workers");
+  }
+  if (!s.worst_cell.empty()) {
+    absl::StrAppend(&line, ", widest: ", s.worst_cell,
+                    absl::StrFormat(" +-%.2f pp", s.worst_half_width));
+  }
+  return line;
+}
+
+}  // namespace bitquake

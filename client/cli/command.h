@@ -1,0 +1,61 @@
+// What the commands share: one file a command, each with a function that adds it to the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/api/client.h"
+
+namespace bitquake {
+
+// Exit codes, as documented for scripts.
+enum ExitCode {
+  kDone = 0,
+  kFailed = 1,
+  kUsage = 2,        // or an invalid campaign file
+  kUnreachable = 3,  // the server
+  kPoisoned = 4,     // the campaign finished, with poisoned jobs
+};
+
+struct GlobalFlags {
+  std::string server = "127.0.0.1:50551";
+  bool json = false;
+};
+
+// A command's body sets this; main returns it.
+struct Session {
+  GlobalFlags flags;
+  int exit_code = kDone;
+
+  std::unique_ptr<Client> Connect() const { return Client::Connect(flags.server); }
+  // Prints the error, if it is one, to stderr and sets the exit code.
+  void Finish(const absl::Status& status);
+  // The exit code of a campaign that has ended.
+  void FinishCampaign(const CampaignStatus& campaign);
+};
+
+// Adds --server and --json to a command.
+void AddServerFlag(CLI::App& command, Session& session);
+void AddJsonFlag(CLI::App& command, Session& session);
+
+void AddRun(CLI::App& app, Session& session);
+void AddValidate(CLI::App& app, Session& session);
+void AddSubmit(CLI::App& app, Session& session);
+void AddList(CLI::App& app, Session& session);
+void AddShow(CLI::App& app, Session& session);
+void AddWatch(CLI::App& app, Session& session);
+void AddControl(CLI::App& app, Session& session);  // pause, resume, cancel
+void AddResults(CLI::App& app, Session& session);
+void AddInspect(CLI::App& app, Session& session);
+void AddWorkers(CLI::App& app, Session& session);
+void AddSchema(CLI::App& app, Session& session);
+void AddVersion(CLI::App& app, Session& session);
+
+// A campaign's state as JSON, and as one line for people.
+std::string StatusJson(const CampaignStatus& status);
+std::string StatusLine(const CampaignStatus& status);
+
+}  // namespace bitquake

@@ -1,0 +1,272 @@
+// `run`: the whole system on this host for one campaign: a private coordinator and workers as child
+// processes.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/cli/campaign_file.h"
+#include "client/cli/child_process.h"
+#include "client/cli/command.h"
+#include "client/cli/progress.h"
+#include "client/cli/result_files.h"
+#include "client/cli/run_directory.h"
+#include "common/base/process.h"
+#include "common/base/status_macros.h"
+#include "common/report/results.h"
+
+namespace bitquake {
+namespace {
+
+namespace fs = std::filesystem;
+
+// While a killed server is started again.
+constexpr absl::Duration kPatience = absl::Minutes(2);
+
+struct Flags {
+  std::string file;
+  std::string out;
+  std::string resume;
+  std::string device = "cpu";
+  std::string cache;
+  int workers = 1;
+  double lease_work_seconds = 20;
+  int64_t max_lease_jobs = 0;  // 0: the server's default
+  std::vector<std::string> model_roots;
+  std::vector<std::string> data_roots;
+};
+
+// The folder of this program: its sisters lie beside it.
+std::string ProgramFolder() {
+  std::error_code error;
+  return fs::read_symlink("/proc/self/exe", error).parent_path().string();
+}
+
+absl::StatusOr<std::string> Sister(const std::string& name) {
+  const std::string path = ProgramFolder() + "/" + name;
+  if (access(path.c_str(), X_OK) != 0) {
+    return absl::NotFoundError(absl::StrCat(path, " is missing; install it beside bitquake"));
+  }
+  return path;
+}
+
+// A new name below runs/, for a campaign that was given no --out.
+std::string DefaultFolder(const Campaign& campaign) {
+  const std::string stem = "runs/" + campaign.name;
+  std::error_code error;
+  for (int n = 1;; ++n) {
+    const std::string folder = absl::StrCat(stem, "-", n);
+    if (!fs::exists(folder, error)) {
+      return folder;
+    }
+  }
+}
+
+absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
+  if (!flags.resume.empty()) {
+    return RunDirectory::Open(flags.resume);
+  }
+  ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
+  ASSIGN_OR_RETURN(const LocalCampaign local,
+                   ResolveLocally(file, flags.model_roots, flags.data_roots));
+  RunState state;
+  state.request_id = RandomHex() + RandomHex();
+  state.campaign_json = ToJson(local.campaign);
+  state.models = local.models;
+  state.dataset = local.campaign.dataset;
+  state.dataset_folder = local.dataset_folder;
+  state.workers = flags.workers;
+  state.device = flags.device;
+  return RunDirectory::Create(flags.out.empty() ? DefaultFolder(local.campaign) : flags.out, file,
+                              state);
+}
+
+// The coordinator and the workers of a run, ended in the right order.
+class Fleet {
+ public:
+  using Died = std::function<void(const std::string&)>;
+  using GivenUp = std::function<void(absl::Status)>;
+
+  absl::Status Start(const RunDirectory& run, const std::string& address, const Flags& flags,
+                     const Died& died, const GivenUp& given_up) {
+    ASSIGN_OR_RETURN(const std::string server, Sister("bitquake-server"));
+    ASSIGN_OR_RETURN(const std::string worker, Sister("bitquake-worker"));
+    ChildOptions options;
+    options.program = server;
+    options.arguments = {"--db",  run.database(),         "--listen",
+                         address, "--lease-work-seconds", absl::StrCat(flags.lease_work_seconds)};
+    if (flags.max_lease_jobs > 0) {
+      options.arguments.push_back("--max-lease-jobs");
+      options.arguments.push_back(absl::StrCat(flags.max_lease_jobs));
+    }
+    options.log = run.log("server");
+    options.announces_ready = true;
+    server_ = std::make_unique<ChildProcess>(
+        options, [died](const std::string& how) { died("the server " + how); }, given_up);
+    RETURN_IF_ERROR(server_->AwaitReady());
+
+    const int workers = run.state().workers;
+    const int cores = std::max(1u, std::thread::hardware_concurrency());
+    for (int i = 0; i < workers; ++i) {
+      ChildOptions options;
+      options.program = worker;
+      options.arguments = {"--server",  address,
+                           "--id",      absl::StrCat("worker-", i),
+                           "--device",  run.state().device,
+                           "--threads", absl::StrCat(std::max(1, cores / workers)),
+                           "--data",    run.state().dataset + "=" + run.state().dataset_folder};
+      for (const auto& [name, folder] : run.state().models) {
+        options.arguments.push_back("--model");
+        options.arguments.push_back(name + "=" + folder);
+      }
+      if (!flags.cache.empty()) {
+        options.arguments.push_back("--cache");
+        options.arguments.push_back(flags.cache);
+      }
+      options.log = run.log(absl::StrCat("worker-", i));
+      workers_.push_back(std::make_unique<ChildProcess>(
+          options,
+          [died, i](const std::string& how) { died(absl::StrCat("worker ", i, " ", how)); },
+          given_up));
+    }
+    return absl::OkStatus();
+  }
+
+  // Workers hand back what they hold while the server still listens.
+  ~Fleet() {
+    std::vector<std::thread> stops;
+    for (const auto& worker : workers_) {
+      stops.emplace_back([&worker] { worker->Stop(); });
+    }
+    for (std::thread& stop : stops) {
+      stop.join();
+    }
+    if (server_ != nullptr) {
+      server_->Stop();
+    }
+  }
+
+ private:
+  std::unique_ptr<ChildProcess> server_;
+  std::vector<std::unique_ptr<ChildProcess>> workers_;
+};
+
+// What may end the watching early, from other threads.
+struct Interruption {
+  absl::Mutex mutex;
+  absl::Status status ABSL_GUARDED_BY(mutex);
+  std::shared_ptr<Client> client;
+
+  void Raise(const absl::Status& why) {
+    {
+      absl::MutexLock lock(&mutex);
+      if (status.ok()) {
+        status = why;
+      }
+    }
+    client->StopWatching();
+  }
+};
+
+absl::Status Run(const Flags& flags, Session& session) {
+  BlockTerminationSignals();
+  ASSIGN_OR_RETURN(RunDirectory run, OpenRunDirectory(flags));
+  ASSIGN_OR_RETURN(const std::string address, run.SocketAddress());
+  const std::string how_to_resume =
+      absl::StrCat("go on with: bitquake run --resume ", run.folder());
+  std::cerr << "run directory: " << run.folder() << "\n";
+
+  auto interruption = std::make_shared<Interruption>();
+  interruption->client = Client::Connect(address, {kPatience});
+  // Waits for Ctrl-C as long as the process lives.
+  std::thread([interruption] {
+    WaitForTermination();
+    interruption->Raise(absl::CancelledError("interrupted"));
+  }).detach();
+
+  Progress progress;
+  absl::Mutex progress_mutex;
+  CampaignStatus last;
+  absl::StatusOr<CampaignResults> results = absl::UnknownError("no results");
+  {
+    Fleet fleet;
+    RETURN_IF_ERROR(fleet.Start(
+        run, address, flags,
+        [&](const std::string& what) {
+          absl::MutexLock lock(&progress_mutex);
+          progress.Note(what + "; starting it again");
+        },
+        [interruption](const absl::Status& status) { interruption->Raise(status); }));
+    ASSIGN_OR_RETURN(const std::string id,
+                     interruption->client->Submit(run.state().campaign_json, "campaign",
+                                                  run.state().request_id));
+    const absl::Status watched = interruption->client->Watch(id, [&](const CampaignStatus& now) {
+      absl::MutexLock lock(&progress_mutex);
+      progress.Show(now);
+      last = now;
+    });
+    if (!watched.ok()) {
+      absl::MutexLock lock(&interruption->mutex);
+      const absl::Status& why = interruption->status.ok() ? watched : interruption->status;
+      return absl::Status(
+          why.code() == absl::StatusCode::kUnavailable ? absl::StatusCode::kAborted : why.code(),
+          absl::StrCat(why.message(), "; ", how_to_resume));
+    }
+    results = interruption->client->Results(id);
+  }
+  RETURN_IF_ERROR(results.status());
+  RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));
+  if (session.flags.json) {
+    std::cout << CellsJson(results->cells) << "\n";
+  } else {
+    std::cout << GoldenTable(*results) << CellsTable(results->cells) << "results: " << run.folder()
+              << "\n";
+  }
+  session.FinishCampaign(last);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand("run", "Run a campaign on this host, start to end");
+  auto flags = std::make_shared<Flags>();
+  CLI::Option* file = command->add_option("FILE", flags->file, "campaign file");
+  CLI::Option* out =
+      command->add_option("--out", flags->out, "run directory to make; by default runs/NAME-<n>");
+  command->add_option("--resume", flags->resume, "go on with the run in this directory")
+      ->excludes(file)
+      ->excludes(out);
+  command->add_option("--workers", flags->workers, "worker processes; they share the cores")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  command
+      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
+      ->envname("BITQUAKE_MODEL_ROOT");
+  command
+      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
+      ->envname("BITQUAKE_DATA_ROOT");
+  command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
+  command
+      ->add_option("--lease-work-seconds", flags->lease_work_seconds,
+                   "work that a worker takes at a time")
+      ->capture_default_str();
+  command->add_option("--max-lease-jobs", flags->max_lease_jobs, "most jobs it takes at a time");
+  AddJsonFlag(*command, session);
+  command->footer("Example: bitquake run campaign.yaml --out runs/first");
+  command->callback([flags, &session] {
+    if (flags->file.empty() == flags->resume.empty()) {
+      session.Finish(absl::InvalidArgumentError(
+          "run needs a campaign file, or --resume DIR; see `bitquake run --help`"));
+      return;
+    }
+    session.Finish(Run(*flags, session));
+  });
+}
+
+}  // namespace bitquake

@@ -1,0 +1,54 @@
+// A run directory: the campaign file as it was given, what `run --resume` must know, the store,
+// logs, results.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "client/cli/campaign_file.h"
+
+namespace bitquake {
+
+// Kept as run.json.
+struct RunState {
+  std::string request_id;                     // of the submission: the same after a resume
+  std::string campaign_json;                  // resolved, with plain names
+  std::map<std::string, std::string> models;  // name -> folder
+  std::string dataset;                        // name
+  std::string dataset_folder;
+  int workers = 1;
+  std::string device = "cpu";
+};
+
+class RunDirectory {
+ public:
+  // Makes the folder. Errors: AlreadyExists, saying how to go on with it or to name another.
+  static absl::StatusOr<RunDirectory> Create(const std::string& folder, const CampaignFile& file,
+                                             const RunState& state);
+  // Errors: NotFound if there is no run in it.
+  static absl::StatusOr<RunDirectory> Open(const std::string& folder);
+
+  const std::string& folder() const { return folder_; }
+  const RunState& state() const { return state_; }
+  std::string database() const { return folder_ + "/campaign.db"; }
+  std::string log(const std::string& program) const { return folder_ + "/" + program + ".log"; }
+
+  // The server's socket, in the folder. Socket paths have at most 107 bytes: for a longer one the
+  // address goes over a symbolic link in a private temporary folder, which is removed with this
+  // object.
+  absl::StatusOr<std::string> SocketAddress();
+
+  RunDirectory(RunDirectory&& other) noexcept;
+  RunDirectory& operator=(RunDirectory&&) = delete;
+  ~RunDirectory();
+
+ private:
+  RunDirectory(std::string folder, RunState state);
+
+  std::string folder_;  // absolute
+  RunState state_;
+  std::string link_folder_;  // empty if there is none
+};
+
+}  // namespace bitquake

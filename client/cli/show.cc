@@ -1,0 +1,37 @@
+#include <iostream>
+
+#include "client/cli/command.h"
+#include "common/base/status_macros.h"
+
+namespace bitquake {
+namespace {
+
+absl::Status Show(const std::string& id, const Session& session) {
+  ASSIGN_OR_RETURN(const CampaignStatus status, session.Connect()->Get(id));
+  if (session.flags.json) {
+    std::cout << StatusJson(status) << "\n";
+    return absl::OkStatus();
+  }
+  std::cout << StatusLine(status) << "\n";
+  if (!status.error.empty()) {
+    std::cout << "error: " << status.error << "\n";
+  }
+  for (const std::string& error : status.poison_errors) {
+    std::cout << "poisoned: " << error << "\n";
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddShow(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand("show", "Show a campaign's state");
+  auto id = std::make_shared<std::string>();
+  command->add_option("ID", *id, "campaign, as `bitquake list` names it")->required();
+  AddServerFlag(*command, session);
+  AddJsonFlag(*command, session);
+  command->footer("Example: bitquake show vit-b16-blocks-1f0c3a5e");
+  command->callback([id, &session] { session.Finish(Show(*id, session)); });
+}
+
+}  // namespace bitquake
