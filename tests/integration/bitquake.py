@@ -1,0 +1,111 @@
+"""Starts and watches Bitquake's programs for the integration tests. Every wait is for a condition."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
+
+BIN = pathlib.Path(os.environ["BITQUAKE_BIN_DIR"])
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+DEMO = SOURCE / "deploy" / "demo"
+MODEL = DEMO / "models" / "vit_tiny_patch4_28.fashion_mnist"
+DATA = DEMO / "data" / "fashion-mnist"
+PATIENCE = 300  # seconds after which a test says that it hangs
+
+
+def campaign(**fields):
+    """A campaign file's text; JSON is YAML."""
+    base = {"name": "test", "models": [str(MODEL)], "dataset": str(DATA), "ber": [1e-3],
+            "trials": 2, "images": {"first": 400}}
+    base.update(fields)
+    return json.dumps({key: value for key, value in base.items() if value is not None})
+
+
+def children(pid):
+    """The pids of a process's children, by program name."""
+    found = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
+            found.setdefault(name, []).append(int(child))
+    return found
+
+
+class Case(unittest.TestCase):
+    """Has a temporary folder, and ends whatever a test leaves running."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="bitquake-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.environment = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
+        self.environment.pop("BITQUAKE_SERVER", None)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def start(self, program, *arguments, **options):
+        log = open(self.folder / f"{program}-{len(list(self.folder.iterdir()))}.out", "w+b")
+        self.addCleanup(log.close)
+        process = subprocess.Popen([str(BIN / program), *map(str, arguments)], stdout=log,
+                                   stderr=subprocess.STDOUT, env=self.environment, **options)
+        process.log = log
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def output(self, process):
+        process.log.seek(0)
+        return process.log.read().decode()
+
+    def finish(self, process, code=0):
+        """Waits for the end and checks the exit code; returns what was printed."""
+        process.wait(PATIENCE)
+        self.assertEqual(process.returncode, code, self.output(process))
+        return self.output(process)
+
+    def call(self, *arguments, code=0, program="bitquake"):
+        """Runs a program to its end; returns (stdout, stderr)."""
+        done = subprocess.run([str(BIN / program), *map(str, arguments)], capture_output=True,
+                              text=True, env=self.environment, timeout=PATIENCE)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout, done.stderr
+
+    def await_jobs(self, address, done):
+        """Follows the only campaign of a server until `done` jobs are done; returns its state then.
+
+        Asks again for as long as the server does not answer yet.
+        """
+        while True:
+            listed = subprocess.run([str(BIN / "bitquake"), "list", "--json", "--server", address],
+                                    capture_output=True, text=True, env=self.environment,
+                                    timeout=PATIENCE)
+            if listed.returncode == 0 and json.loads(listed.stdout):
+                break
+        name = json.loads(listed.stdout)[0]["id"]
+        watch = subprocess.Popen([str(BIN / "bitquake"), "watch", name, "--json", "--server",
+                                  address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                 text=True, env=self.environment)
+        try:
+            for line in watch.stdout:
+                state = json.loads(line)
+                if state["jobs_done"] >= done or state["state"] in ("done", "failed"):
+                    return state
+        finally:
+            watch.kill()
+            watch.wait()
+            watch.stdout.close()
+        self.fail("the watch ended early")
