@@ -55,9 +55,36 @@ absl::Status CheckTargets(const Campaign& campaign, const std::string& name,
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
   for (const Granularity& granularity : campaign.granularities) {
     RETURN_IF_ERROR(Annotate(ExpandTargets(snapshot.surface, granularity).status(),
-                             absl::StrCat("model '", name, "'")));
+                             absl::StrCat("granularities: model '", name, "'")));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
+                                      const std::vector<std::string>& model_roots,
+                                      const std::vector<std::string>& data_roots) {
+  const fs::path beside = fs::absolute(file.path).parent_path();
+  LocalCampaign local;
+  local.campaign = file.campaign;
+  for (std::string& name : local.campaign.models) {
+    ASSIGN_OR_RETURN(const std::string folder,
+                     FindFolder(name, beside, model_roots, "model", "--model-root"));
+    const std::string plain = fs::path(folder).filename().string();
+    RETURN_IF_ERROR(CheckPlainName(plain));
+    const auto [place, added] = local.models.emplace(plain, folder);
+    if (!added) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("models: ", folder, " and ", place->second,
+                       " have the same name; rename one of the folders"));
+    }
+    name = plain;
+    RETURN_IF_ERROR(CheckTargets(local.campaign, plain, folder));
+  }
+  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
+                                                    "data set", "--data-root"));
+  local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
+  RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
+  return local;
 }
 
 }  // namespace
@@ -77,27 +104,10 @@ absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
 absl::StatusOr<LocalCampaign> ResolveLocally(const CampaignFile& file,
                                              const std::vector<std::string>& model_roots,
                                              const std::vector<std::string>& data_roots) {
-  const fs::path beside = fs::absolute(file.path).parent_path();
-  LocalCampaign local;
-  local.campaign = file.campaign;
-  for (std::string& name : local.campaign.models) {
-    ASSIGN_OR_RETURN(const std::string folder,
-                     FindFolder(name, beside, model_roots, "model", "--model-root"));
-    const std::string plain = fs::path(folder).filename().string();
-    RETURN_IF_ERROR(CheckPlainName(plain));
-    const auto [place, added] = local.models.emplace(plain, folder);
-    if (!added) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(file.path, ": models: ", folder, " and ", place->second,
-                       " have the same name; rename one of the folders"));
-    }
-    name = plain;
-    RETURN_IF_ERROR(CheckTargets(local.campaign, plain, folder));
+  absl::StatusOr<LocalCampaign> local = Resolve(file, model_roots, data_roots);
+  if (!local.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(file.path, ": ", local.status().message()));
   }
-  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
-                                                    "data set", "--data-root"));
-  local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
-  RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
   return local;
 }
 

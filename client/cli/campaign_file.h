@@ -27,7 +27,7 @@ struct LocalCampaign {
 };
 
 // Opens every model (headers only) and expands every target, so that mistakes show before anything
-// starts. Errors: InvalidArgument or NotFound: a missing or unreadable model or data set, two
+// starts. Errors: InvalidArgument, the file named: a missing or unreadable model or data set, two
 // models of one name, a target that matches nothing.
 absl::StatusOr<LocalCampaign> ResolveLocally(const CampaignFile& file,
                                              const std::vector<std::string>& model_roots,

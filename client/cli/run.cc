@@ -222,7 +222,7 @@ absl::Status Run(const Flags& flags, Session& session) {
   RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));
   if (session.flags.json) {
     std::cout << CellsJson(results->cells) << "\n";
-  } else {
+  } else if (!results->cells.empty()) {
     std::cout << GoldenTable(*results) << CellsTable(results->cells) << "results: " << run.folder()
               << "\n";
   }

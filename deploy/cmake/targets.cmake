@@ -8,20 +8,26 @@ function(bitquake_library name)
   target_link_libraries(${name} PUBLIC ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
 endfunction()
 
+# For code that is compiled more often than anyone waits for it: flags, files, tests.
+set(BITQUAKE_LIGHT_OPTIMISATION $<$<CONFIG:Release>:-O1>)
+
 function(bitquake_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
+  set_source_files_properties(main.cc PROPERTIES COMPILE_OPTIONS ${BITQUAKE_LIGHT_OPTIMISATION})
 endfunction()
 
-# bitquake_test(sampler_test SOURCES fault/sampler_test.cc DEPS common_fault)
-# Tests find their data by BITQUAKE_SOURCE_DIR, and the programs in BITQUAKE_BIN_DIR.
+# bitquake_test(sampler_test SOURCES sampler_test.cc DEPS common_fault)
+# GoogleTest's headers are parsed once, in PRECOMPILED: the target test_headers, or another.
 function(bitquake_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "PRECOMPILED" "SOURCES;DEPS" ${ARGN})
+  if(NOT arg_PRECOMPILED)
+    set(arg_PRECOMPILED test_headers)
+  endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE
-    BITQUAKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" BITQUAKE_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  target_precompile_headers(${name} REUSE_FROM ${arg_PRECOMPILED})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()

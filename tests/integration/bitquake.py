@@ -71,6 +71,20 @@ class Case(unittest.TestCase):
         process.log.seek(0)
         return process.log.read().decode()
 
+    def serve(self, *arguments):
+        """Starts a server; returns when it serves. Its `port` is what it bound."""
+        reader, writer = os.pipe()
+        with os.fdopen(reader) as ready:
+            try:
+                server = self.start("bitquake-server", *arguments, "--ready-fd", writer,
+                                    pass_fds=[writer])
+            finally:
+                os.close(writer)
+            line = ready.readline()  # empty if it ended
+        self.assertTrue(line.strip(), self.output(server))
+        server.port = int(line)
+        return server
+
     def finish(self, process, code=0):
         """Waits for the end and checks the exit code; returns what was printed."""
         process.wait(PATIENCE)
