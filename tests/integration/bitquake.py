@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-BIN = pathlib.Path(os.environ["BITQUAKE_BIN_DIR"])
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("BITQUAKE_BIN_DIR", SOURCE / "build" / "release" / "bin"))
 DEMO = SOURCE / "deploy" / "demo"
 MODEL = DEMO / "models" / "vit_tiny_patch4_28.fashion_mnist"
 DATA = DEMO / "data" / "fashion-mnist"
