@@ -87,9 +87,8 @@ void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
   results.data_digest = info.data_digest();
   results.images = info.images();
   results.folds = info.folds();
-  results.chunk = info.chunk();
   for (const v1::ModelInfo& model : info.models()) {
-    results.models.push_back({model.model(), model.digest(), model.architecture()});
+    results.models.push_back({model.model(), model.digest(), model.architecture(), model.chunk()});
   }
   for (const v1::GoldenResult& golden : info.goldens()) {
     results.goldens.push_back(

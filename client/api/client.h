@@ -46,6 +46,7 @@ struct ModelInfo {
   std::string model;
   std::string digest;
   std::string architecture;
+  int chunk = 0;  // images a forward
 };
 
 struct CampaignResults {
@@ -55,7 +56,6 @@ struct CampaignResults {
   std::string data_digest;
   int64_t images = 0;
   int folds = 0;
-  int chunk = 0;
   std::vector<ModelInfo> models;
   std::vector<GoldenResult> goldens;
   std::vector<std::string> device_kinds;

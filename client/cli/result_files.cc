@@ -21,8 +21,10 @@ std::string CampaignJson(const CampaignResults& results) {
   using Json = nlohmann::ordered_json;
   Json models = Json::array();
   for (const ModelInfo& model : results.models) {
-    models.push_back(
-        {{"model", model.model}, {"architecture", model.architecture}, {"digest", model.digest}});
+    models.push_back({{"model", model.model},
+                      {"architecture", model.architecture},
+                      {"digest", model.digest},
+                      {"chunk", model.chunk}});
   }
   Json goldens = Json::array();
   for (const GoldenResult& golden : results.goldens) {
@@ -44,7 +46,6 @@ std::string CampaignJson(const CampaignResults& results) {
                        {"digest", results.data_digest},
                        {"images", results.images},
                        {"folds", results.folds}}},
-                     {"chunk", results.chunk},
                      {"golden", goldens},
                      {"jobs",
                       {{"total", status.jobs_total},

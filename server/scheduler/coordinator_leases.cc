@@ -227,7 +227,8 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
 
 absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
   RETURN_IF_ERROR(db.ForEach(
-      "SELECT v.model, v.format, c.resolved, c.chunk, c.data_digest, coalesce(m.digest, '') FROM "
+      "SELECT v.model, v.format, c.resolved, coalesce(m.chunk, 0), c.data_digest, "
+      "coalesce(m.digest, '') FROM "
       "variants v JOIN campaigns c ON c.id = v.campaign LEFT JOIN models m ON m.campaign = c.id "
       "AND "
       "m.model = v.model WHERE v.id = ?",

@@ -160,14 +160,11 @@ absl::Status PinData(Database& db, const std::string& campaign, const std::strin
         "UPDATE campaigns SET data_digest = ?, images = ?, fold_sizes = ? WHERE id = ?",
         {probe.data_digest, probe.images, nlohmann::json(probe.fold_sizes).dump(), campaign}));
   }
-  // Models of one campaign share a chunk size: the smallest that one of them asks for.
-  RETURN_IF_ERROR(
-      db.Run("UPDATE campaigns SET chunk = iif(chunk = 0, ?, min(chunk, ?)) WHERE id = ?",
-             {probe.chunk, probe.chunk, campaign}));
   return db.Run(
-      "INSERT INTO models (campaign, model, digest, config, tensors) VALUES (?, ?, ?, ?, ?)",
-      {campaign, model, probe.model_digest, probe.config_json,
-       TensorsToJson(probe.tensors).dump()});
+      "INSERT INTO models (campaign, model, digest, config, tensors, chunk) VALUES (?, ?, ?, ?, ?, "
+      "?)",
+      {campaign, model, probe.model_digest, probe.config_json, TensorsToJson(probe.tensors).dump(),
+       probe.chunk});
 }
 
 }  // namespace

@@ -82,12 +82,12 @@ v1::CampaignInfo ToProto(const StoredCampaign& campaign) {
   info.set_data_digest(campaign.data_digest);
   info.set_images(campaign.images);
   info.set_folds(campaign.folds);
-  info.set_chunk(campaign.chunk);
   for (const StoredModel& model : campaign.models) {
     v1::ModelInfo* added = info.add_models();
     added->set_model(model.model);
     added->set_digest(model.digest);
     added->set_architecture(ArchitectureName(model.config_json));
+    added->set_chunk(model.chunk);
   }
   for (const GoldenResult& golden : campaign.goldens) {
     v1::GoldenResult* added = info.add_goldens();

@@ -24,10 +24,9 @@ CREATE TABLE campaigns (
   error TEXT NOT NULL DEFAULT '',
   submitted_unix_ms INTEGER NOT NULL,
   finished_unix_ms INTEGER NOT NULL DEFAULT 0,
-  data_digest TEXT NOT NULL DEFAULT '',    -- pinned by the first probe, as are the next three
+  data_digest TEXT NOT NULL DEFAULT '',    -- pinned by the first probe, as are the next two
   images INTEGER NOT NULL DEFAULT 0,
   fold_sizes TEXT NOT NULL DEFAULT '[]',   -- JSON
-  chunk INTEGER NOT NULL DEFAULT 0,
   jobs_total INTEGER NOT NULL DEFAULT 0,
   jobs_done INTEGER NOT NULL DEFAULT 0,
   jobs_poisoned INTEGER NOT NULL DEFAULT 0,
@@ -41,6 +40,7 @@ CREATE TABLE models (
   digest TEXT NOT NULL,
   config TEXT NOT NULL,                    -- config.json
   tensors TEXT NOT NULL,                   -- JSON: [{"name", "shape"}]
+  chunk INTEGER NOT NULL,                  -- images a forward, the same for every job of the model
   PRIMARY KEY (campaign, model)
 ) STRICT, WITHOUT ROWID;
 

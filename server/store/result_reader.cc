@@ -10,25 +10,25 @@ namespace bitquake {
 absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id) {
   StoredCampaign campaign;
   bool found = false;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT name, resolved, data_digest, images, json_array_length(fold_sizes), chunk FROM "
-      "campaigns WHERE id = ?",
-      {id}, [&](const Row& row) {
-        found = true;
-        campaign.name = row.Text(0);
-        campaign.resolved_json = row.Text(1);
-        campaign.data_digest = row.Text(2);
-        campaign.images = row.Int(3);
-        campaign.folds = static_cast<int>(row.Int(4));
-        campaign.chunk = static_cast<int>(row.Int(5));
-        return absl::OkStatus();
-      }));
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT name, resolved, data_digest, images, json_array_length(fold_sizes) FROM "
+                 "campaigns WHERE id = ?",
+                 {id}, [&](const Row& row) {
+                   found = true;
+                   campaign.name = row.Text(0);
+                   campaign.resolved_json = row.Text(1);
+                   campaign.data_digest = row.Text(2);
+                   campaign.images = row.Int(3);
+                   campaign.folds = static_cast<int>(row.Int(4));
+                   return absl::OkStatus();
+                 }));
   if (!found) {
     return absl::NotFoundError(absl::StrCat("no campaign '", id, "'; see `bitquake list`"));
   }
-  RETURN_IF_ERROR(db.ForEach("SELECT model, digest, config FROM models WHERE campaign = ?", {id},
-                             [&](const Row& row) {
-                               campaign.models.push_back({row.Text(0), row.Text(1), row.Text(2)});
+  RETURN_IF_ERROR(db.ForEach("SELECT model, digest, config, chunk FROM models WHERE campaign = ?",
+                             {id}, [&](const Row& row) {
+                               campaign.models.push_back({row.Text(0), row.Text(1), row.Text(2),
+                                                          static_cast<int>(row.Int(3))});
                                return absl::OkStatus();
                              }));
   RETURN_IF_ERROR(db.ForEach(

@@ -16,6 +16,7 @@ struct StoredModel {
   std::string model;
   std::string digest;
   std::string config_json;
+  int chunk = 0;  // images a forward
 };
 
 // What a campaign's numbers stand on.
@@ -25,7 +26,6 @@ struct StoredCampaign {
   std::string data_digest;
   int64_t images = 0;
   int folds = 0;
-  int chunk = 0;
   std::vector<StoredModel> models;
   std::vector<GoldenResult> goldens;  // only those known on all images
   std::vector<std::string> device_kinds;

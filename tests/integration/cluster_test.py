@@ -104,10 +104,10 @@ class Cluster(bitquake.Case):
         self.assertIn("vit_none", failed["error"])
         self.call("watch", campaign, code=1)
 
-    def test_submitted_twice_by_a_client_that_lost_the_reply(self):
+    def test_two_submissions_are_two_campaigns(self):
         self.begin()
         first, second = self.submit(), self.submit()
-        self.assertNotEqual(first, second)  # two submissions are two campaigns
+        self.assertNotEqual(first, second)
         self.assertEqual(len(json.loads(self.call("list", "--json")[0])), 2)
 
     def test_the_server_is_killed_and_what_it_said_is_still_so(self):
