@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -40,9 +41,13 @@ struct Flags {
   int ready_fd = -1;
 };
 
-// One server a database: the lock is held as long as the process lives.
+// One server a database, by whatever path: the lock is held as long as the process lives.
 absl::StatusOr<int> LockDatabase(const std::string& database) {
-  const std::string path = database + ".lock";
+  std::error_code error;
+  const std::string path = std::filesystem::weakly_canonical(database, error).string() + ".lock";
+  if (error) {
+    return absl::UnavailableError(absl::StrCat(database, ": ", error.message()));
+  }
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) {
     return ErrnoStatus(path);
@@ -61,6 +66,7 @@ absl::Status Serve(const Flags& flags) {
   if (!flags.insecure) {
     RETURN_IF_ERROR(CheckPlainTextAddress(flags.listen));
   }
+  RETURN_IF_ERROR(CheckNobodyListens(flags.listen));
   ASSIGN_OR_RETURN(const int lock, LockDatabase(flags.database));
   absl::Cleanup unlock = [lock] { close(lock); };
   ASSIGN_OR_RETURN(Database db, Database::Open(flags.database, Database::Mode::kReadWrite));
@@ -77,9 +83,9 @@ absl::Status Serve(const Flags& flags) {
                    GrpcServer::Start({flags.listen, flags.database}, coordinator.get()));
   std::unique_ptr<HttpServer> http;
   if (!flags.http.empty()) {
-    ASSIGN_OR_RETURN(
-        http,
-        HttpServer::Start({flags.http}, std::make_shared<CoordinatorMetrics>(coordinator.get())));
+    ASSIGN_OR_RETURN(http,
+                     HttpServer::Start({flags.http, [&] { return coordinator->ready(); }},
+                                       std::make_shared<CoordinatorMetrics>(coordinator.get())));
     spdlog::info("metrics on port {}", http->port());
   }
   spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/build_info.h"
@@ -50,12 +51,15 @@ absl::StatusOr<Roots> MakeRoots(const std::vector<std::string>& folders,
   Roots roots;
   roots.folders = folders;
   for (const std::string& entry : named) {
+    // A name may hold '='; an absolute path begins behind the first "=/".
+    const bool absolute = absl::StrContains(entry, "=/");
     const std::pair<std::string, std::string> parts =
-        absl::StrSplit(entry, absl::MaxSplits('=', 1));
+        absolute ? absl::StrSplit(entry, absl::MaxSplits(absl::ByString("=/"), 1))
+                 : absl::StrSplit(entry, absl::MaxSplits(absl::ByString("="), 1));
     if (parts.first.empty() || parts.second.empty()) {
       return absl::InvalidArgumentError(absl::StrCat("'", entry, "' is not NAME=PATH"));
     }
-    roots.named[parts.first] = parts.second;
+    roots.named[parts.first] = absl::StrCat(absolute ? "/" : "", parts.second);
   }
   return roots;
 }

@@ -144,13 +144,20 @@ struct Client::Impl {
   absl::Status Call(grpc::Status (v1::CampaignService::Stub::*method)(grpc::ClientContext*,
                                                                       const Request&, Response*),
                     const Request& request, Response* response) {
-    const absl::Time give_up = absl::Now() + options.patience;
-    Backoff backoff({}, RandomNumber());
-    for (;;) {
+    return Patiently([&] {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() +
                            absl::ToChronoMilliseconds(kCallTime));
-      const absl::Status status = FromGrpc((stub.get()->*method)(&context, request, response));
+      return FromGrpc((stub.get()->*method)(&context, request, response));
+    });
+  }
+
+  // Calls again while the server is away, up to the patience of the options.
+  absl::Status Patiently(const std::function<absl::Status()>& call) {
+    const absl::Time give_up = absl::Now() + options.patience;
+    Backoff backoff({}, RandomNumber());
+    for (;;) {
+      const absl::Status status = call();
       const absl::Duration wait = backoff.Next();
       if (!absl::IsUnavailable(status) || absl::Now() + wait > give_up || !Pause(wait)) {
         return status;
@@ -168,7 +175,7 @@ std::unique_ptr<Client> Client::Connect(const std::string& address, ClientOption
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
-  arguments.SetMaxReceiveMessageSize(64 << 20);
+  arguments.SetMaxReceiveMessageSize(256 << 20);
   auto impl = std::make_unique<Impl>();
   impl->address = address;
   impl->options = options;
@@ -186,16 +193,6 @@ absl::StatusOr<std::string> Client::Submit(const std::string& file, const std::s
   v1::SubmitResponse response;
   RETURN_IF_ERROR(impl_->Call(&v1::CampaignService::Stub::Submit, request, &response));
   return response.campaign_id();
-}
-
-absl::StatusOr<std::string> Client::Validate(const std::string& file,
-                                             const std::string& file_name) {
-  v1::ValidateRequest request;
-  request.set_file(file);
-  request.set_file_name(file_name);
-  v1::ValidateResponse response;
-  RETURN_IF_ERROR(impl_->Call(&v1::CampaignService::Stub::Validate, request, &response));
-  return response.resolved_json();
 }
 
 absl::StatusOr<CampaignStatus> Client::Get(const std::string& id) {
@@ -259,19 +256,22 @@ absl::StatusOr<std::vector<WorkerStatus>> Client::Workers() {
 absl::StatusOr<CampaignResults> Client::Results(const std::string& id) {
   v1::StreamResultsRequest request;
   request.set_campaign_id(id);
-  grpc::ClientContext context;
-  const auto stream = impl_->stub->StreamResults(&context, request);
   CampaignResults results;
-  v1::ResultBatch batch;
-  while (stream->Read(&batch)) {
-    if (batch.has_info()) {
-      TakeInfo(batch.info(), results);
+  RETURN_IF_ERROR(impl_->Patiently([&] {
+    results = CampaignResults();
+    grpc::ClientContext context;
+    const auto stream = impl_->stub->StreamResults(&context, request);
+    v1::ResultBatch batch;
+    while (stream->Read(&batch)) {
+      if (batch.has_info()) {
+        TakeInfo(batch.info(), results);
+      }
+      for (const v1::CellResult& cell : batch.cells().cells()) {
+        results.cells.push_back(FromProto(cell, results.status.name));
+      }
     }
-    for (const v1::CellResult& cell : batch.cells().cells()) {
-      results.cells.push_back(FromProto(cell, results.status.name));
-    }
-  }
-  RETURN_IF_ERROR(impl_->FromGrpc(stream->Finish()));
+    return impl_->FromGrpc(stream->Finish());
+  }));
   FillGoldens(results);
   return results;
 }

@@ -1,9 +1,9 @@
 // The client library: everything that a person can ask of a coordinator, as plain values and
 // statuses.
 //
-//   ASSIGN_OR_RETURN(Client client, Client::Connect("127.0.0.1:50551"));
-//   ASSIGN_OR_RETURN(std::string id, client.Submit(file, "campaign.yaml"));
-//   RETURN_IF_ERROR(client.Watch(id, [](const CampaignStatus& now) { ... return true; }));
+//   const std::unique_ptr<Client> client = Client::Connect("127.0.0.1:50551");
+//   ASSIGN_OR_RETURN(const std::string id, client->Submit(file, "campaign.yaml"));
+//   RETURN_IF_ERROR(client->Watch(id, [](const CampaignStatus& now) { ... }));
 #pragma once
 
 #include <cstdint>
@@ -88,8 +88,6 @@ class Client {
   // `request_id` makes a repeated submit give the same campaign; empty: a new one.
   absl::StatusOr<std::string> Submit(const std::string& file, const std::string& file_name,
                                      const std::string& request_id = "");
-  // The resolved campaign, JSON.
-  absl::StatusOr<std::string> Validate(const std::string& file, const std::string& file_name);
   absl::StatusOr<CampaignStatus> Get(const std::string& id);
   absl::StatusOr<std::vector<CampaignStatus>> List();  // newest first
   absl::StatusOr<CampaignStatus> Pause(const std::string& id);

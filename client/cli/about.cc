@@ -4,6 +4,7 @@
 #include "client/cli/command.h"
 #include "common/base/build_info.h"
 #include "common/campaign/campaign.h"
+#include "nlohmann/json.hpp"
 
 namespace bitquake {
 
@@ -17,9 +18,16 @@ void AddSchema(CLI::App& app, Session&) {
       [markdown] { std::cout << (*markdown ? CampaignReference() : CampaignJsonSchema()); });
 }
 
-void AddVersion(CLI::App& app, Session&) {
+void AddVersion(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("version", "Print the version");
-  command->callback([] { std::cout << "bitquake " << kVersion << "\n"; });
+  AddJsonFlag(*command, session);
+  command->callback([&session] {
+    if (session.flags.json) {
+      std::cout << nlohmann::json{{"version", kVersion}}.dump() << "\n";
+    } else {
+      std::cout << "bitquake " << kVersion << "\n";
+    }
+  });
 }
 
 }  // namespace bitquake

@@ -98,6 +98,9 @@ std::string StatusLine(const CampaignStatus& s) {
     }
     absl::StrAppend(&line, ", ", s.workers, s.workers == 1 ? " worker" : " workers");
   }
+  if (!s.error.empty() && !s.ended()) {
+    absl::StrAppend(&line, ", ", s.error);
+  }
   if (!s.worst_cell.empty()) {
     absl::StrAppend(&line, ", widest: ", s.worst_cell,
                     absl::StrFormat(" +-%.2f pp", s.worst_half_width));

@@ -16,6 +16,9 @@ struct Flags {
 };
 
 absl::Status Results(const Flags& flags, const Session& session) {
+  if (flags.trials && (flags.format == "json" || session.flags.json)) {
+    return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
+  }
   ASSIGN_OR_RETURN(const CampaignResults results, session.Connect()->Results(flags.id));
   if (flags.trials) {
     std::cout << TrialsCsv(results.cells);

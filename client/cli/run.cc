@@ -172,6 +172,11 @@ struct Interruption {
   }
 };
 
+absl::Status ResumeIfPaused(Client& client, const std::string& id) {
+  ASSIGN_OR_RETURN(const CampaignStatus now, client.Get(id));
+  return now.state == "paused" ? client.Resume(id).status() : absl::OkStatus();
+}
+
 absl::Status Run(const Flags& flags, Session& session) {
   BlockTerminationSignals();
   ASSIGN_OR_RETURN(RunDirectory run, OpenRunDirectory(flags));
@@ -182,10 +187,13 @@ absl::Status Run(const Flags& flags, Session& session) {
 
   auto interruption = std::make_shared<Interruption>();
   interruption->client = Client::Connect(address, {kPatience});
-  // Waits for Ctrl-C as long as the process lives.
+  // Waits for Ctrl-C as long as the process lives. The second ends it at once; its children end
+  // with it, and what was acknowledged is on disk.
   std::thread([interruption] {
     WaitForTermination();
     interruption->Raise(absl::CancelledError("interrupted"));
+    WaitForTermination();
+    _exit(kFailed);
   }).detach();
 
   Progress progress;
@@ -204,7 +212,14 @@ absl::Status Run(const Flags& flags, Session& session) {
     ASSIGN_OR_RETURN(const std::string id,
                      interruption->client->Submit(run.state().campaign_json, "campaign",
                                                   run.state().request_id));
+    if (!flags.resume.empty()) {
+      RETURN_IF_ERROR(ResumeIfPaused(*interruption->client, id));
+    }
     const absl::Status watched = interruption->client->Watch(id, [&](const CampaignStatus& now) {
+      if (now.state == "paused" && !now.error.empty()) {
+        interruption->Raise(absl::AbortedError(now.error));
+        return;
+      }
       absl::MutexLock lock(&progress_mutex);
       progress.Show(now);
       last = now;
@@ -244,7 +259,9 @@ void AddRun(CLI::App& app, Session& session) {
   command->add_option("--workers", flags->workers, "worker processes; they share the cores")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  command->add_option("--device", flags->device, "cpu")
+      ->check(CLI::IsMember({"cpu"}))
+      ->capture_default_str();
   command
       ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
       ->envname("BITQUAKE_MODEL_ROOT");

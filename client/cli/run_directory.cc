@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -94,7 +97,11 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& folder) {
 
 absl::StatusOr<std::string> RunDirectory::SocketAddress() {
   const std::string socket = folder_ + "/server.sock";
-  if (socket.size() < sizeof(sockaddr_un::sun_path)) {
+  // The address is read as a URI, and the system limits its length.
+  const bool plain = std::all_of(socket.begin(), socket.end(), [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("/._-+, ", c);
+  });
+  if (plain && socket.size() < sizeof(sockaddr_un::sun_path)) {
     return absl::StrCat("unix:", socket);
   }
   if (link_folder_.empty()) {

@@ -1,4 +1,4 @@
-// How long to wait before the next attempt: doubling, capped, with full jitter, so that a thousand
+// How long to wait before the next attempt: doubling, capped, with jitter, so that a thousand
 // clients that lost the same server do not come back in step.
 #pragma once
 

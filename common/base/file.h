@@ -13,6 +13,10 @@ namespace bitquake {
 // Refuses files above `max_bytes`.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes = size_t{1} << 30);
 
+// Differs when the file at `path` was replaced or written to: its device, inode, size and time of
+// change. Errors: NotFound.
+absl::StatusOr<std::string> FileStamp(const std::string& path);
+
 // Writes beside `path`, syncs, renames over it.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 

@@ -63,6 +63,13 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder) {
   return snapshot;
 }
 
+absl::StatusOr<std::string> SnapshotStamp(const std::string& folder) {
+  ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
+  ASSIGN_OR_RETURN(const std::string config, FileStamp(files.config));
+  ASSIGN_OR_RETURN(const std::string weights, FileStamp(files.weights));
+  return absl::StrCat(config, " ", weights);
+}
+
 absl::StatusOr<std::string> SnapshotDigest(const std::string& folder) {
   ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
   ASSIGN_OR_RETURN(const std::string config, Sha256HexOfFile(files.config));

@@ -25,6 +25,9 @@ struct ModelSnapshot {
 // the file named.
 absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder);
 
+// Differs when a file of the folder was replaced or written to (FileStamp). Reads none.
+absl::StatusOr<std::string> SnapshotStamp(const std::string& folder);
+
 // SHA-256 over the hex SHA-256 of config.json and of model.safetensors; reads both files whole.
 absl::StatusOr<std::string> SnapshotDigest(const std::string& folder);
 

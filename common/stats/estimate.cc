@@ -35,12 +35,17 @@ double Quantile(absl::Span<const double> values, double q) {
   return sorted[below] + part * (sorted[above] - sorted[below]);
 }
 
-Interval StudentInterval(absl::Span<const double> values, double confidence) {
-  const double n = static_cast<double>(values.size());
-  const boost::math::students_t student(n - 1);
+double StudentHalfWidth(double variance, int64_t n, double confidence) {
+  const boost::math::students_t student(static_cast<double>(n - 1));
   const double t = boost::math::quantile(boost::math::complement(student, (1 - confidence) / 2));
+  return t * std::sqrt(variance / static_cast<double>(n));
+}
+
+Interval StudentInterval(absl::Span<const double> values, double confidence) {
+  const double deviation = StandardDeviation(values);
+  const double half_width =
+      StudentHalfWidth(deviation * deviation, static_cast<int64_t>(values.size()), confidence);
   const double mean = Mean(values);
-  const double half_width = t * StandardDeviation(values) / std::sqrt(n);
   return {mean - half_width, mean + half_width};
 }
 

@@ -16,8 +16,8 @@ class Collectable;
 namespace bitquake {
 
 struct HttpOptions {
-  std::string address;  // "127.0.0.1:9464"; port 0 lets the system choose
-  std::function<absl::Status()> ready = [] { return absl::OkStatus(); };
+  std::string address;                  // "127.0.0.1:9464"; port 0 lets the system choose
+  std::function<absl::Status()> ready;  // what /readyz answers; from any thread
 };
 
 // Serves from its own threads until destroyed. Thread-safe.

@@ -40,7 +40,7 @@ void Coordinator::Stop() {
           });
         }
         waiters_.clear();
-        for (auto& [number, watch] : watchers_) {
+        for (const auto& [number, watch] : watchers_) {
           watch.changed(absl::UnavailableError("the server is shutting down"));
         }
         watchers_.clear();
@@ -62,12 +62,20 @@ absl::Status Coordinator::Load(Database& db) {
         leases_[row.Int(0)] = {row.Text(1), row.Text(2), row.Text(3), now + options_.lease, now};
         return absl::OkStatus();
       }));
+  const std::map<std::string, WorkerState> before = std::exchange(workers_, {});
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id, instance, host, version, device_kind, quarantine FROM workers", {},
       [&](const Row& row) {
-        WorkerState& worker = workers_[row.Text(0)];
+        WorkerState worker;
         worker.identity = {row.Text(0), row.Text(1), row.Text(2), row.Text(3), row.Text(4)};
         worker.quarantine = row.Text(5);
+        const auto known = before.find(row.Text(0));
+        if (known != before.end() && known->second.identity.instance == worker.identity.instance) {
+          worker.last_seen = known->second.last_seen;
+          worker.excluded = known->second.excluded;
+          worker.images_per_second = known->second.images_per_second;
+        }
+        workers_[row.Text(0)] = std::move(worker);
         return absl::OkStatus();
       }));
   RETURN_IF_ERROR(
@@ -81,7 +89,7 @@ absl::Status Coordinator::Load(Database& db) {
 
 absl::Duration Coordinator::Tick(Database& db) {
   auto attempt = [&](const char* what, absl::Status (Coordinator::*step)(Database&)) {
-    const absl::Status status = (this->*step)(db);
+    const absl::Status status = db.InSavepoint([&](Database& db) { return (this->*step)(db); });
     if (!status.ok()) {
       spdlog::error("{}: {}", what, std::string(status.message()));
       reload_ = true;
@@ -240,8 +248,9 @@ int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
         }
         return absl::OkStatus();
       },
-      [changed](const absl::Status& status) {
+      [this, number, changed](const absl::Status& status) {
         if (!status.ok()) {
+          watchers_.erase(number);
           changed(status);
         }
       });

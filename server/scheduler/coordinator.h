@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -84,6 +85,8 @@ class Coordinator {
 
   // The counters now; waits for the writer.
   CoordinatorCounters counters();
+  // Whether the store took the last transaction.
+  absl::Status ready() const { return writer_->last_commit(); }
   Writer::Statistics commit_statistics() const { return writer_->statistics(); }
 
   // Does what was submitted, answers those who wait with Unavailable, and ends.
@@ -130,15 +133,23 @@ class Coordinator {
   void AfterCommit(std::function<void(const absl::Status&)> reply);
 
   // coordinator_leases.cc
+  struct Candidate;
   absl::StatusOr<WorkerState*> Known(const std::string& worker);
   bool Live(const WorkerState& worker) const;
   absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity);
+  // Null if there is no work for the worker.
   absl::StatusOr<std::unique_ptr<LeaseGrant>> TryLease(Database& db, const std::string& worker_id,
                                                        int64_t request_number);
   absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
                                                           int64_t request_number);
+  absl::StatusOr<std::optional<Candidate>> FindWork(Database& db, const WorkerState& worker);
+  absl::StatusOr<int64_t> MakeReadyJobs(Database& db, const std::string& campaign, bool running);
+  absl::StatusOr<int64_t> LeaseSize(Database& db, const WorkerState& worker, const Candidate& work);
+  absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
+                                   int64_t most);
   absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
   absl::Status EndLease(Database& db, int64_t lease, bool lost);
+  absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost);
   absl::Status ExpireLeases(Database& db);
   absl::Status ServeWaiters(Database& db);
   absl::Status ReleaseRetries(Database& db);
@@ -151,20 +162,40 @@ class Coordinator {
                            const GoldenOutcomeReport& golden);
   absl::Status ApplyTrial(Database& db, const bitquake::Report& report,
                           const TrialOutcomeReport& trial);
+  absl::Status ApplyLeaseEnd(Database& db, const bitquake::Report& report);
   absl::Status AddToTrial(Database& db, const JobRow& job, const TrialOutcomeReport& outcome);
+  absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
+  // As FindJob; InvalidArgument if the job is another campaign's or of another kind.
+  absl::StatusOr<std::unique_ptr<JobRow>> FindReported(Database& db, const bitquake::Report& report,
+                                                       int64_t job, JobKind kind);
+  // The job is done: it leaves the table.
+  absl::Status RemoveJob(Database& db, const JobRow& job);
+  absl::StatusOr<int64_t> FoldImages(Database& db, const JobRow& job);
+  // What contradicts what is known of the job; empty if nothing does.
+  absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
+                                          const TrialOutcomeReport& trial);
+  absl::StatusOr<bool> AgreesWithGolden(Database& db, const bitquake::Report& report,
+                                        const JobRow& job, const std::string& digest);
+  absl::StatusOr<bool> IsDuplicate(Database& db, const bitquake::Report& report, int64_t job,
+                                   const std::string& digest);
+  absl::Status CountImages(Database& db, const bitquake::Report& report,
+                           const std::string& campaign, int64_t images);
+  absl::Status FinishIfComplete(Database& db, const std::string& campaign);
+
+  // coordinator_failures.cc
   absl::Status ApplyFailure(Database& db, const bitquake::Report& report,
                             const FailureReport& failure);
-  absl::Status FailJob(Database& db, const JobRow& job, const std::string& error, bool permanent);
+  absl::Status FailJob(Database& db, const JobRow& job, const std::string& error);
+  absl::Status FailJobForGood(Database& db, const JobRow& job, const std::string& error);
+  absl::Status GiveBack(Database& db, const JobRow& job, const std::string& error);
   absl::Status CountPoisoned(Database& db, const JobRow& job, const std::string& error);
-  absl::Status FinishIfComplete(Database& db, const std::string& campaign);
+  absl::Status PauseWithError(Database& db, const std::string& campaign, const std::string& error);
   absl::Status FailCampaign(Database& db, const std::string& campaign, const std::string& error);
+  absl::Status Distrust(Database& db, const bitquake::Report& report, const JobRow& job,
+                        const std::string& why);
   absl::Status Quarantine(Database& db, const std::string& worker, const std::string& why);
   absl::Status Alarm(Database& db, const std::string& kind, const std::string& worker, int64_t job,
                      const std::string& detail);
-  absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
-  absl::StatusOr<bool> IsDuplicate(Database& db, const bitquake::Report& report, int64_t job,
-                                   const std::string& digest);
-  void CountImages(const bitquake::Report& report, const std::string& campaign, int64_t images);
 
   // coordinator_campaigns.cc
   absl::Status ApplyControl(Database& db, const std::string& campaign, Command command);

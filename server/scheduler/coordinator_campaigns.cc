@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/stats/estimate.h"
 #include "server/scheduler/coordinator.h"
 #include "server/scheduler/expansion.h"
 #include "spdlog/spdlog.h"
@@ -51,9 +52,13 @@ absl::Status Coordinator::ApplyControl(Database& db, const std::string& campaign
         break;
       }
       RETURN_IF_ERROR(db.Run(
-          "UPDATE campaigns SET state = paused_state, paused_state = '' WHERE id = ? AND state = "
-          "'paused'",
+          "UPDATE campaigns SET state = paused_state, paused_state = '', error = '' WHERE id = ? "
+          "AND state = 'paused'",
           {campaign}));
+      // Whoever could not run it may have been mended.
+      for (auto& [id, worker] : workers_) {
+        worker.excluded.erase(campaign);
+      }
       Changed(campaign);
       work_may_be_ready_ = true;
       return absl::OkStatus();
@@ -178,8 +183,8 @@ void Coordinator::MeasureSpeed(CampaignSnapshot& now) {
 
 absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaign,
                                         CampaignSnapshot& now) {
-  // The variance of the trials' losses is taken as if all had the mean number of images; the
-  // results themselves are computed from the trials. 1.96 stands in for Student's quantile.
+  // The variance of the trials' losses is taken as if all had the mean number of images, and cells
+  // are ranked without Student's factor; the results themselves are computed from the trials.
   return db.ForEach(
       "SELECT v.model, v.format, c.target, c.ber, c.trials_done, c.loss_sum, c.loss_square_sum, "
       "c.images_sum FROM cells c JOIN variants v ON v.id = c.variant WHERE v.campaign = ? AND "
@@ -193,8 +198,10 @@ absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaig
             (row.Double(6) - row.Double(5) * row.Double(5) / trials) / (trials - 1);
         const double images_per_trial = row.Double(7) / trials;
         now.has_worst = true;
+        const double half_width =
+            StudentHalfWidth(std::max(0.0, variance), row.Int(4), /*confidence=*/0.95);
         now.worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3),
-                     100 * 1.96 * std::sqrt(std::max(0.0, variance) / trials) / images_per_trial};
+                     100 * half_width / images_per_trial};
         return absl::OkStatus();
       });
 }
@@ -218,14 +225,20 @@ void Coordinator::NotifyWatchers(Database& db) {
     auto snapshot = std::make_shared<absl::StatusOr<CampaignSnapshot>>(Snapshot(db, campaign));
     const bool last = !snapshot->ok() || (*snapshot)->ended();
     for (const int64_t number : numbers) {
-      AfterCommit([changed = watchers_[number].changed, snapshot](const absl::Status& status) {
-        if (status.ok()) {
-          changed(*snapshot);
+      AfterCommit([this, number, last, campaign = campaign, snapshot](const absl::Status& status) {
+        if (!status.ok()) {
+          Changed(campaign);  // what is told later is what was committed
+          return;
+        }
+        const auto watch = watchers_.find(number);
+        if (watch == watchers_.end()) {
+          return;
+        }
+        watch->second.changed(*snapshot);
+        if (last) {
+          watchers_.erase(watch);
         }
       });
-      if (last) {
-        watchers_.erase(number);
-      }
     }
   }
 }

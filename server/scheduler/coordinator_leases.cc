@@ -1,5 +1,6 @@
 // Workers and leases: who may work, what they get, and when it ends.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,20 +13,20 @@
 namespace bitquake {
 namespace {
 
-// A batch from which a lease could be cut.
-struct Candidate {
-  int64_t batch;
-  std::string campaign;
-  int64_t variant;
-  JobKind kind;
-  int64_t ready;
-};
-
 constexpr char kSetReady[] =
     "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
     "'ready') WHERE id = ?";
 
 }  // namespace
+
+// A batch from which a lease could be cut.
+struct Coordinator::Candidate {
+  int64_t batch = 0;
+  std::string campaign;
+  int64_t variant = 0;
+  JobKind kind = JobKind::kProbe;
+  int64_t ready_in_campaign = 0;  // jobs
+};
 
 absl::StatusOr<Coordinator::WorkerState*> Coordinator::Known(const std::string& worker) {
   const auto found = workers_.find(worker);
@@ -52,15 +53,7 @@ absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& iden
       "excluded.version, device_kind = excluded.device_kind, quarantine = ''",
       {identity.id, identity.instance, identity.host, identity.version, identity.device_kind}));
   // A new process under the name: what the old one held is lost with it.
-  std::vector<int64_t> lost;
-  for (const auto& [id, lease] : leases_) {
-    if (lease.worker == identity.id) {
-      lost.push_back(id);
-    }
-  }
-  for (const int64_t id : lost) {
-    RETURN_IF_ERROR(EndLease(db, id, /*lost=*/true));
-  }
+  RETURN_IF_ERROR(EndLeasesOf(db, identity.id, /*lost=*/true));
   worker = WorkerState{};
   worker.identity = identity;
   worker.last_seen = clock_->Monotonic();
@@ -98,131 +91,156 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
     return absl::PermissionDeniedError(
         absl::StrCat("worker '", worker_id, "' is quarantined: ", worker->quarantine));
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<LeaseGrant> repeated,
-                   RepeatLease(db, worker_id, request_number));
-  if (repeated != nullptr) {
-    return repeated;
+  ASSIGN_OR_RETURN(std::unique_ptr<LeaseGrant> grant, RepeatLease(db, worker_id, request_number));
+  if (grant != nullptr) {
+    return grant;
   }
+  ASSIGN_OR_RETURN(const std::optional<Candidate> work, FindWork(db, *worker));
+  if (!work.has_value()) {
+    return nullptr;
+  }
+  ASSIGN_OR_RETURN(const int64_t size, LeaseSize(db, *worker, *work));
+  grant = std::make_unique<LeaseGrant>();
+  grant->campaign = work->campaign;
+  grant->kind = work->kind;
+  RETURN_IF_ERROR(db.Run(
+      "INSERT INTO leases (worker, request_number, campaign, variant, kind, jobs) VALUES "
+      "(?, ?, ?, ?, ?, 0)",
+      {worker_id, request_number, work->campaign, work->variant, static_cast<int>(work->kind)}));
+  grant->lease = db.last_insert_id();
+  ASSIGN_OR_RETURN(const int64_t jobs, TakeJobs(db, grant->lease, *work, size));
+  RETURN_IF_ERROR(db.Run("UPDATE leases SET jobs = ? WHERE id = ?", {jobs, grant->lease}));
+  RETURN_IF_ERROR(FillGrant(db, *grant, work->variant));
 
-  // Campaigns in the order of submission; in each, probes before golden runs before trials, and
-  // what the worker has loaded before anything else of that kind.
-  std::vector<std::pair<std::string, std::string>> campaigns;
+  const absl::Duration now = clock_->Monotonic();
+  worker->variant = work->variant;
+  leases_[grant->lease] = {worker_id, work->campaign, grant->model, now + options_.lease, now};
+  Changed(work->campaign);
+  return grant;
+}
+
+// Campaigns in the order of submission; in each, probes before golden runs before trials, and what
+// the worker has loaded before anything else of that kind. Trials of a fold begin when its golden
+// outcome is pinned, to be compared with.
+absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
+    Database& db, const WorkerState& worker) {
+  std::vector<std::pair<std::string, bool>> campaigns;
   RETURN_IF_ERROR(db.ForEach(
-      "SELECT id, state FROM campaigns WHERE state IN ('probing', 'running') ORDER BY ordinal", {},
-      [&](const Row& row) {
-        campaigns.emplace_back(row.Text(0), row.Text(1));
+      "SELECT id, state = 'running' FROM campaigns WHERE state IN ('probing', 'running') ORDER BY "
+      "ordinal",
+      {}, [&](const Row& row) {
+        campaigns.emplace_back(row.Text(0), row.Int(1) != 0);
         return absl::OkStatus();
       }));
-  Candidate found{};
-  int64_t ready_in_campaign = 0;
-  for (const auto& [campaign, state] : campaigns) {
-    if (worker->excluded.count(campaign) > 0) {
+  std::optional<Candidate> found;
+  for (const auto& [campaign, running] : campaigns) {
+    if (worker.excluded.count(campaign) > 0) {
       continue;
     }
-    ASSIGN_OR_RETURN(
-        auto ready,
-        db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
-    ready_in_campaign = ready.value_or(0);
-    while (state == "running" && ready_in_campaign < options_.ready_jobs) {
-      ASSIGN_OR_RETURN(const bool more, ExpandWave(db, campaign, options_.pairs_per_wave));
-      if (!more) {
-        break;
-      }
-      ASSIGN_OR_RETURN(
-          ready, db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0",
-                             {campaign}));
-      ready_in_campaign = ready.value_or(0);
-    }
+    ASSIGN_OR_RETURN(const int64_t ready, MakeReadyJobs(db, campaign, running));
     RETURN_IF_ERROR(db.ForEach(
-        "SELECT id, campaign, variant, kind, ready FROM batches WHERE campaign = ? AND ready > 0 "
-        "ORDER BY kind, variant <> ?, id LIMIT 1",
-        {campaign, worker->variant}, [&](const Row& row) {
-          found = {row.Int(0), row.Text(1), row.Int(2), static_cast<JobKind>(row.Int(3)),
-                   row.Int(4)};
+        "SELECT id, campaign, variant, kind FROM batches b WHERE campaign = ? AND ready > 0 AND "
+        "(kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND g.fold = "
+        "b.fold)) ORDER BY kind, variant <> ?, id LIMIT 1",
+        {campaign, worker.variant}, [&, ready = ready](const Row& row) {
+          found = Candidate{row.Int(0), row.Text(1), row.Int(2), static_cast<JobKind>(row.Int(3)),
+                            ready};
           return absl::OkStatus();
         }));
-    if (found.batch != 0) {
+    if (found.has_value()) {
       break;
     }
   }
-  if (found.batch == 0) {
-    return nullptr;
+  return found;
+}
+
+// How many jobs are ready, after more were made of a running campaign that had few.
+absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::string& campaign,
+                                                   bool running) {
+  for (;;) {
+    ASSIGN_OR_RETURN(
+        const auto ready,
+        db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
+    if (!running || ready.value_or(0) >= options_.ready_jobs) {
+      return ready.value_or(0);
+    }
+    ASSIGN_OR_RETURN(const bool more, ExpandWave(db, campaign, options_.pairs_per_wave));
+    if (!more) {
+      return ready.value_or(0);
+    }
   }
+}
 
-  auto grant = std::make_unique<LeaseGrant>();
-  grant->campaign = found.campaign;
-  grant->kind = found.kind;
-  RETURN_IF_ERROR(db.Run(
-      "INSERT INTO leases (worker, request_number, campaign, variant, kind, jobs) VALUES (?, ?, ?, "
-      "?, "
-      "?, 0)",
-      {worker_id, request_number, found.campaign, found.variant, static_cast<int>(found.kind)}));
-  grant->lease = db.last_insert_id();
-
+absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& worker,
+                                               const Candidate& work) {
+  if (work.kind == JobKind::kProbe) {
+    return 1;
+  }
   std::string model;
   double images_per_job = 0;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT v.model, c.images, json_array_length(c.fold_sizes) FROM variants v JOIN campaigns c "
-      "ON "
-      "c.id = v.campaign WHERE v.id = ?",
-      {found.variant}, [&](const Row& row) {
+      "ON c.id = v.campaign WHERE v.id = ?",
+      {work.variant}, [&](const Row& row) {
         model = row.Text(0);
         images_per_job = row.Int(2) > 0 ? static_cast<double>(row.Int(1)) / row.Double(2) : 0;
         return absl::OkStatus();
       }));
+  const auto speed = worker.images_per_second.find(model);
   const auto live = static_cast<int>(std::count_if(
       workers_.begin(), workers_.end(), [this](const auto& entry) { return Live(entry.second); }));
-  int64_t wanted = found.kind == JobKind::kProbe
-                       ? 1
-                       : LeaseJobs(options_, worker->images_per_second[model], images_per_job,
-                                   ready_in_campaign, live);
+  return LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
+                   images_per_job, work.ready_in_campaign, live);
+}
 
-  // A job that failed before, or whose lease was lost, is leased alone: if it brings a worker down,
-  // it takes no others with it and is known by name.
-  std::vector<int64_t> batches = {found.batch};
-  RETURN_IF_ERROR(
-      db.ForEach("SELECT id FROM batches WHERE campaign = ? AND kind = ? AND variant = ? AND ready "
-                 "> 0 AND id <> "
-                 "? ORDER BY id LIMIT 64",
-                 {found.campaign, static_cast<int>(found.kind), found.variant, found.batch},
-                 [&](const Row& row) {
-                   batches.push_back(row.Int(0));
-                   return absl::OkStatus();
-                 }));
+// Jobs for a lease, from the batch that was found and others like it. Suspects, which failed before
+// or whose lease was lost, are leased among themselves, and fewer together each time: one that
+// brings workers down takes few others with it, and in the end is known by name.
+absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const Candidate& work,
+                                              int64_t most) {
+  std::vector<int64_t> batches = {work.batch};
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id FROM batches b WHERE campaign = ? AND kind = ? AND variant = ? AND ready > 0 AND "
+      "id <> ? AND (kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND "
+      "g.fold = b.fold)) ORDER BY id LIMIT 64",
+      {work.campaign, static_cast<int>(work.kind), work.variant, work.batch}, [&](const Row& row) {
+        batches.push_back(row.Int(0));
+        return absl::OkStatus();
+      }));
   int64_t jobs = 0;
+  std::optional<bool> suspects;  // what this lease holds; the first batch decides
   for (const int64_t batch : batches) {
-    if (jobs >= wanted) {
+    if (jobs >= most) {
       break;
     }
-    ASSIGN_OR_RETURN(const auto suspect,
-                     db.QueryInt("SELECT id FROM jobs WHERE batch = ? AND state = 'ready' AND "
-                                 "failures + losses > 0 LIMIT 1",
-                                 {batch}));
-    if (suspect.has_value() && jobs > 0) {
-      continue;
+    int failures = 0;
+    int losses = 0;
+    RETURN_IF_ERROR(db.ForEach(
+        "SELECT coalesce(max(failures), 0), coalesce(max(losses), 0) FROM jobs WHERE batch = ? AND "
+        "state = 'ready'",
+        {batch}, [&](const Row& row) {
+          failures = static_cast<int>(row.Int(0));
+          losses = static_cast<int>(row.Int(1));
+          return absl::OkStatus();
+        }));
+    if (!suspects.has_value()) {
+      suspects = failures + losses > 0;
     }
-    if (suspect.has_value()) {
-      wanted = 1;
-      RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id = ?",
-                             {grant->lease, *suspect}));
-    } else {
-      RETURN_IF_ERROR(
-          db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id IN (SELECT id FROM jobs "
-                 "WHERE batch = "
-                 "? AND state = 'ready' ORDER BY id LIMIT ?)",
-                 {grant->lease, batch, wanted - jobs}));
+    if (*suspects) {
+      most = std::min(most, SuspectLeaseJobs(failures, losses));
     }
+    if (jobs >= most) {
+      break;
+    }
+    RETURN_IF_ERROR(
+        db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id IN (SELECT id FROM jobs WHERE "
+               "batch = ? AND state = 'ready' AND (failures + losses > 0) = ? ORDER BY failures + "
+               "losses DESC, id LIMIT ?)",
+               {lease, batch, *suspects, most - jobs}));
     jobs += db.changes();
     RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
   }
-  RETURN_IF_ERROR(db.Run("UPDATE leases SET jobs = ? WHERE id = ?", {jobs, grant->lease}));
-  RETURN_IF_ERROR(FillGrant(db, *grant, found.variant));
-
-  const absl::Duration now = clock_->Monotonic();
-  worker->variant = found.variant;
-  leases_[grant->lease] = {worker_id, found.campaign, model, now + options_.lease, now};
-  Changed(found.campaign);
-  return grant;
+  return jobs;
 }
 
 absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
@@ -276,18 +294,15 @@ absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
   std::set<int64_t> batches;
   for (const Held& job : held) {
     batches.insert(job.batch);
-    // Of many jobs in a lost lease any may be the cause: they become suspects, no more. Alone, it
-    // counts.
-    const int64_t losses = !lost   ? job.losses
-                           : alone ? job.losses + 1
-                                   : std::max<int64_t>(job.losses, 1);
+    // Of many jobs in a lost lease any may be the cause: all become suspects.
+    const int64_t losses = lost ? job.losses + 1 : job.losses;
     RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, losses = ? WHERE id = ?",
                            {losses, job.job}));
-    if (losses > options_.max_losses) {
+    if (lost && alone && losses > options_.max_losses) {
       ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> row, FindJob(db, job.job));
       if (row != nullptr) {  // a failed campaign has dropped its jobs
         RETURN_IF_ERROR(CountPoisoned(
-            db, *row, absl::StrCat("its lease was lost ", losses, " times while it ran alone")));
+            db, *row, absl::StrCat("its lease was lost ", losses, " times, at last alone")));
       }
     }
   }
@@ -301,6 +316,19 @@ absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
     leases_.erase(state);
   }
   work_may_be_ready_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status Coordinator::EndLeasesOf(Database& db, const std::string& worker, bool lost) {
+  std::vector<int64_t> held;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.worker == worker) {
+      held.push_back(id);
+    }
+  }
+  for (const int64_t id : held) {
+    RETURN_IF_ERROR(EndLease(db, id, lost));
+  }
   return absl::OkStatus();
 }
 
@@ -351,8 +379,14 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
       ++it;
       continue;
     }
-    absl::StatusOr<std::unique_ptr<LeaseGrant>> grant =
-        TryLease(db, waiter.worker, waiter.request_number);
+    absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
+    const absl::Status tried = db.InSavepoint([&](Database& db) {
+      grant = TryLease(db, waiter.worker, waiter.request_number);
+      return grant.status();
+    });
+    if (grant.ok() && !tried.ok()) {
+      return tried;
+    }
     if (grant.ok() && *grant == nullptr && !late) {
       ++it;
       continue;

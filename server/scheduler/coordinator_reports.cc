@@ -12,6 +12,16 @@
 
 namespace bitquake {
 
+absl::StatusOr<std::unique_ptr<Coordinator::JobRow>> Coordinator::FindReported(
+    Database& db, const bitquake::Report& report, int64_t job, JobKind kind) {
+  ASSIGN_OR_RETURN(std::unique_ptr<JobRow> found, FindJob(db, job));
+  if (found != nullptr && (found->campaign != report.campaign || found->kind != kind)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("job ", job, " is not such a job of campaign ", report.campaign));
+  }
+  return found;
+}
+
 absl::StatusOr<std::unique_ptr<Coordinator::JobRow>> Coordinator::FindJob(Database& db,
                                                                           int64_t job) {
   std::unique_ptr<JobRow> found;
@@ -43,12 +53,19 @@ absl::StatusOr<std::unique_ptr<Coordinator::JobRow>> Coordinator::FindJob(Databa
 absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& report) {
   ASSIGN_OR_RETURN(WorkerState * worker, Known(report.worker));
   worker->last_seen = clock_->Monotonic();
-  const auto* failure = std::get_if<FailureReport>(&report.body);
   if (!worker->quarantine.empty()) {
     // Acknowledged and not believed: what it held has gone back already.
     return absl::OkStatus();
   }
-  if (failure != nullptr) {
+  ASSIGN_OR_RETURN(const auto known_campaign,
+                   db.QueryInt("SELECT 1 FROM campaigns WHERE id = ?", {report.campaign}));
+  if (!known_campaign.has_value()) {
+    // Work of another store, whose numbers of jobs and leases would hit strangers here.
+    spdlog::warn("worker {}: a report for campaign '{}', which is not in this database",
+                 report.worker, report.campaign);
+    return absl::OkStatus();
+  }
+  if (const auto* failure = std::get_if<FailureReport>(&report.body)) {
     return ApplyFailure(db, report, *failure);
   }
   if (const auto* probe = std::get_if<ProbeOutcome>(&report.body)) {
@@ -60,17 +77,21 @@ absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& repo
   if (const auto* trial = std::get_if<TrialOutcomeReport>(&report.body)) {
     return ApplyTrial(db, report, *trial);
   }
+  return ApplyLeaseEnd(db, report);
+}
+
+absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& report) {
   const auto lease = leases_.find(report.lease);
   if (lease == leases_.end() || lease->second.worker != report.worker) {
     return absl::OkStatus();
   }
-  double& speed = worker->images_per_second[lease->second.model];
+  double& speed = workers_[report.worker].images_per_second[lease->second.model];
   speed = UpdatedSpeed(speed, lease->second.images, clock_->Monotonic() - lease->second.granted);
   return EndLease(db, report.lease, /*lost=*/false);
 }
 
-void Coordinator::CountImages(const bitquake::Report& report, const std::string& campaign,
-                              int64_t images) {
+absl::Status Coordinator::CountImages(Database& db, const bitquake::Report& report,
+                                      const std::string& campaign, int64_t images) {
   const auto lease = leases_.find(report.lease);
   if (lease != leases_.end()) {
     lease->second.images += images;
@@ -78,11 +99,25 @@ void Coordinator::CountImages(const bitquake::Report& report, const std::string&
   counters_.images += images;
   ++counters_.outcomes;
   Changed(campaign);
+  return db.Run("UPDATE campaigns SET images_done = images_done + ? WHERE id = ?",
+                {images, campaign});
+}
+
+absl::Status Coordinator::RemoveJob(Database& db, const JobRow& job) {
+  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job.job}));
+  // Its lease may have ended before its outcome came, and more may have been given up.
+  RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = ready - ? WHERE id = ?",
+                         {job.state == "ready", job.batch}));
+  return db.Run(
+      "UPDATE campaigns SET jobs_done = jobs_done + 1, jobs_poisoned = jobs_poisoned - ? WHERE id "
+      "= ?",
+      {job.state == "poisoned", job.campaign});
 }
 
 absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& report,
                                      const ProbeOutcome& probe) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job, FindJob(db, probe.job));
+  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job,
+                   FindReported(db, report, probe.job, JobKind::kProbe));
   if (job == nullptr) {
     ++counters_.duplicate_outcomes;
     return absl::OkStatus();
@@ -97,10 +132,8 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
     return ApplyFailure(db, report, failure);
   }
   RETURN_IF_ERROR(accepted);
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {probe.job}));
-  RETURN_IF_ERROR(
-      db.Run("UPDATE campaigns SET jobs_done = jobs_done + 1 WHERE id = ?", {job->campaign}));
-  CountImages(report, job->campaign, 0);
+  RETURN_IF_ERROR(RemoveJob(db, *job));
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, 0));
   std::string error;
   RETURN_IF_ERROR(db.ForEach("SELECT error FROM campaigns WHERE id = ? AND state = 'failed'",
                              {job->campaign}, [&](const Row& row) {
@@ -139,54 +172,51 @@ absl::StatusOr<bool> Coordinator::IsDuplicate(Database& db, const bitquake::Repo
 
 absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& report,
                                       const GoldenOutcomeReport& golden) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job, FindJob(db, golden.job));
+  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job,
+                   FindReported(db, report, golden.job, JobKind::kGolden));
   if (job == nullptr) {
     return IsDuplicate(db, report, golden.job, golden.digest).status();
   }
+  ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, *job));
+  if (golden.images != fold_images ||
+      golden.predictions.size() != static_cast<size_t>(fold_images) * sizeof(int32_t)) {
+    return Distrust(db, report, *job,
+                    absl::StrCat("golden outcome over ", golden.images, " images; fold ", job->fold,
+                                 " has ", fold_images));
+  }
   RETURN_IF_ERROR(db.Run(
-      "INSERT INTO goldens (variant, fold, job, images, top1, top5, digest, device_kind, "
-      "predictions, "
-      "seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO goldens (variant, fold, job, images, top1, top5, digest, worker, device_kind, "
+      "predictions, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       {job->variant, job->fold, job->job, golden.images, golden.top1, golden.top5, golden.digest,
-       workers_[report.worker].identity.device_kind, Blob{golden.predictions}, golden.seconds}));
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job->job}));
-  RETURN_IF_ERROR(db.Run(
-      "UPDATE campaigns SET jobs_done = jobs_done + 1, images_done = images_done + ? WHERE id = ?",
-      {golden.images, job->campaign}));
-  CountImages(report, job->campaign, golden.images);
+       report.worker, workers_[report.worker].identity.device_kind, Blob{golden.predictions},
+       golden.seconds}));
+  RETURN_IF_ERROR(RemoveJob(db, *job));
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images));
+  work_may_be_ready_ = true;  // trials of this fold may begin
   return FinishIfComplete(db, job->campaign);
 }
 
-absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& report,
-                                     const TrialOutcomeReport& trial) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job, FindJob(db, trial.job));
-  if (job == nullptr) {
-    return IsDuplicate(db, report, trial.job, trial.outcome_digest).status();
-  }
-  const WorkerState& worker = workers_[report.worker];
-  std::string wrong;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT digest FROM goldens WHERE variant = ? AND fold = ? AND device_kind = ?",
-      {job->variant, job->fold, worker.identity.device_kind}, [&](const Row& row) {
-        if (row.Text(0) != trial.golden_digest) {
-          wrong = absl::StrCat("golden logits of fold ", job->fold,
-                               " differ: ", trial.golden_digest, ", pinned ", row.Text(0));
-        }
-        return absl::OkStatus();
-      }));
-  ASSIGN_OR_RETURN(const auto fold_images,
+absl::StatusOr<int64_t> Coordinator::FoldImages(Database& db, const JobRow& job) {
+  ASSIGN_OR_RETURN(const auto images,
                    db.QueryInt("SELECT json_extract(fold_sizes, '$[' || ? || ']') FROM campaigns "
                                "WHERE id = ?",
-                               {job->fold, job->campaign}));
-  if (trial.images != fold_images.value_or(-1)) {
-    wrong = absl::StrCat("outcome over ", trial.images, " images; fold ", job->fold, " has ",
-                         fold_images.value_or(-1));
+                               {job.fold, job.campaign}));
+  return images.value_or(0);
+}
+
+absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow& job,
+                                                     const TrialOutcomeReport& trial) {
+  ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, job));
+  if (trial.images != fold_images) {
+    return absl::StrCat("outcome over ", trial.images, " images; fold ", job.fold, " has ",
+                        fold_images);
   }
   if (trial.flips != trial.flips_wanted) {
-    wrong = absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
+    return absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
   }
+  std::string wrong;
   RETURN_IF_ERROR(db.ForEach("SELECT faults_digest FROM trials WHERE cell = ? AND trial = ?",
-                             {job->cell, job->trial}, [&](const Row& row) {
+                             {job.cell, job.trial}, [&](const Row& row) {
                                if (row.Text(0) != trial.faults_digest) {
                                  wrong =
                                      absl::StrCat("fault list ", trial.faults_digest,
@@ -194,10 +224,63 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
                                }
                                return absl::OkStatus();
                              }));
+  return wrong;
+}
+
+// Golden logits are compared among workers of one device kind. Two that agree outvote a third; of
+// two that differ nobody knows which is right, so the campaign pauses for a person to look.
+absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake::Report& report,
+                                                   const JobRow& job, const std::string& digest) {
+  std::string pinned;
+  std::string by;
+  bool confirmed = false;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT digest, worker, confirmed FROM goldens WHERE variant = ? AND fold = ? AND "
+      "device_kind = ?",
+      {job.variant, job.fold, workers_[report.worker].identity.device_kind}, [&](const Row& row) {
+        pinned = row.Text(0);
+        by = row.Text(1);
+        confirmed = row.Int(2) != 0;
+        return absl::OkStatus();
+      }));
+  if (pinned.empty() || pinned == digest) {
+    if (!pinned.empty() && !confirmed && by != report.worker) {
+      RETURN_IF_ERROR(db.Run("UPDATE goldens SET confirmed = 1 WHERE variant = ? AND fold = ?",
+                             {job.variant, job.fold}));
+    }
+    return true;
+  }
+  const std::string what =
+      absl::StrCat("golden logits of fold ", job.fold, " differ: ", digest, " on worker '",
+                   report.worker, "', ", pinned, " on '", by, "'");
+  if (confirmed || by == report.worker) {
+    RETURN_IF_ERROR(Distrust(db, report, job, what));
+    return false;
+  }
+  ++counters_.digest_mismatches;
+  RETURN_IF_ERROR(Alarm(db, "golden outcomes differ", report.worker, job.job, what));
+  RETURN_IF_ERROR(GiveBack(db, job, what));
+  RETURN_IF_ERROR(PauseWithError(
+      db, job.campaign,
+      absl::StrCat(what,
+                   "; one of the two computes wrongly: stop it, and submit the campaign anew")));
+  return false;
+}
+
+absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& report,
+                                     const TrialOutcomeReport& trial) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job,
+                   FindReported(db, report, trial.job, JobKind::kTrials));
+  if (job == nullptr) {
+    return IsDuplicate(db, report, trial.job, trial.outcome_digest).status();
+  }
+  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, trial));
   if (!wrong.empty()) {
-    ++counters_.digest_mismatches;
-    RETURN_IF_ERROR(Alarm(db, "wrong outcome", report.worker, job->job, wrong));
-    return Quarantine(db, report.worker, wrong);
+    return Distrust(db, report, *job, wrong);
+  }
+  ASSIGN_OR_RETURN(const bool agrees, AgreesWithGolden(db, report, *job, trial.golden_digest));
+  if (!agrees) {
+    return absl::OkStatus();
   }
 
   RETURN_IF_ERROR(
@@ -209,14 +292,11 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
              {job->job, job->cell, job->trial, job->fold, trial.images, trial.top1, trial.top5,
               trial.golden_top1, trial.golden_top5, trial.sdc, trial.right_to_wrong,
               trial.wrong_to_right, trial.due, trial.inferences, trial.outcome_digest,
-              report.worker, worker.identity.device_kind, trial.seconds}));
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job->job}));
+              report.worker, workers_[report.worker].identity.device_kind, trial.seconds}));
+  RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
-  RETURN_IF_ERROR(db.Run(
-      "UPDATE campaigns SET jobs_done = jobs_done + 1, images_done = images_done + ? WHERE id = ?",
-      {trial.images, job->campaign}));
   counters_.flips += trial.flips;
-  CountImages(report, job->campaign, trial.images);
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, trial.images));
   return FinishIfComplete(db, job->campaign);
 }
 
@@ -269,111 +349,6 @@ absl::Status Coordinator::FinishIfComplete(Database& db, const std::string& camp
     spdlog::info("campaign {} is done", campaign);
   }
   return absl::OkStatus();
-}
-
-absl::Status Coordinator::ApplyFailure(Database& db, const bitquake::Report& report,
-                                       const FailureReport& failure) {
-  ++counters_.failures;
-  spdlog::warn("worker {}: {}", report.worker, failure.error);
-  if (failure.untrusted) {
-    RETURN_IF_ERROR(Alarm(db, "failed proof", report.worker,
-                          failure.jobs.empty() ? 0 : failure.jobs.front(), failure.error));
-    return Quarantine(db, report.worker, failure.error);
-  }
-  for (const int64_t id : failure.jobs) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job, FindJob(db, id));
-    // Only who holds the job may say that it failed.
-    if (job == nullptr || job->state != "leased" || job->lease != report.lease) {
-      continue;
-    }
-    if (failure.permanent) {
-      workers_[report.worker].excluded.insert(job->campaign);
-    }
-    RETURN_IF_ERROR(FailJob(db, *job, failure.error, failure.permanent));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Coordinator::FailJob(Database& db, const JobRow& job, const std::string& error,
-                                  bool permanent) {
-  Changed(job.campaign);
-  if (permanent) {
-    bool someone_else = false;
-    for (const auto& [id, worker] : workers_) {
-      someone_else |=
-          Live(worker) && worker.quarantine.empty() && worker.excluded.count(job.campaign) == 0;
-    }
-    if (!someone_else) {
-      return FailCampaign(db, job.campaign, error);
-    }
-    RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, error = ? WHERE id = ?",
-                           {error, job.job}));
-    work_may_be_ready_ = true;
-    return db.Run("UPDATE batches SET ready = ready + 1 WHERE id = ?", {job.batch});
-  }
-  const int failures = job.failures + 1;
-  if (failures >= options_.max_failures) {
-    return CountPoisoned(db, job, error);
-  }
-  retries_.emplace(clock_->Monotonic() + RetryDelay(options_, failures), job.job);
-  return db.Run(
-      "UPDATE jobs SET state = 'waiting', lease = NULL, failures = ?, error = ? WHERE id = ?",
-      {failures, error, job.job});
-}
-
-absl::Status Coordinator::CountPoisoned(Database& db, const JobRow& job, const std::string& error) {
-  const std::string what =
-      job.kind == JobKind::kTrials
-          ? absl::StrCat(job.model, " ", job.format, ", cell ", job.cell, ", trial ", job.trial,
-                         ", fold ", job.fold, ": ", error)
-          : absl::StrCat(job.model, " ", job.format, ": ", error);
-  spdlog::error("poisoned: {}", what);
-  if (job.kind != JobKind::kTrials) {
-    return FailCampaign(db, job.campaign, what);  // without golden there is nothing to compare with
-  }
-  RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'poisoned', lease = NULL, error = ? WHERE id = ?",
-                         {what, job.job}));
-  RETURN_IF_ERROR(db.Run(
-      "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
-      "'ready') WHERE id = ?",
-      {job.batch}));
-  RETURN_IF_ERROR(db.Run("UPDATE campaigns SET jobs_poisoned = jobs_poisoned + 1 WHERE id = ?",
-                         {job.campaign}));
-  Changed(job.campaign);
-  return FinishIfComplete(db, job.campaign);
-}
-
-absl::Status Coordinator::FailCampaign(Database& db, const std::string& campaign,
-                                       const std::string& error) {
-  spdlog::error("campaign {} failed: {}", campaign, error);
-  RETURN_IF_ERROR(
-      db.Run("UPDATE campaigns SET state = 'failed', error = ?, finished_unix_ms = ? WHERE id = ?",
-             {error, absl::ToUnixMillis(clock_->Wall()), campaign}));
-  return DropOpenJobs(db, campaign);
-}
-
-absl::Status Coordinator::Quarantine(Database& db, const std::string& worker,
-                                     const std::string& why) {
-  spdlog::error("worker {} is quarantined: {}", worker, why);
-  RETURN_IF_ERROR(db.Run("UPDATE workers SET quarantine = ? WHERE id = ?", {why, worker}));
-  workers_[worker].quarantine = why;
-  std::vector<int64_t> held;
-  for (const auto& [id, lease] : leases_) {
-    if (lease.worker == worker) {
-      held.push_back(id);
-    }
-  }
-  for (const int64_t id : held) {
-    RETURN_IF_ERROR(EndLease(db, id, /*lost=*/false));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Coordinator::Alarm(Database& db, const std::string& kind, const std::string& worker,
-                                int64_t job, const std::string& detail) {
-  spdlog::error("alarm: {} (worker {}, job {}): {}", kind, worker, job, detail);
-  return db.Run("INSERT INTO alarms (unix_ms, kind, worker, job, detail) VALUES (?, ?, ?, ?, ?)",
-                {absl::ToUnixMillis(clock_->Wall()), kind, worker, job, detail});
 }
 
 }  // namespace bitquake

@@ -95,8 +95,8 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
     const std::vector<double>& rates = own.empty() ? campaign.ber : own;
     const int64_t cells = static_cast<int64_t>(targets.size() * rates.size());
     if (position + cells > kMaxCells) {
-      return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxCells, " cells in ",
-                                                       variant.model, "; split the campaign"));
+      return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
+                                                     variant.model, "; split the campaign"));
     }
     for (const Target& target : targets) {
       for (const double ber : rates) {
@@ -231,14 +231,9 @@ absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::s
   if (missing.value_or(0) > 0) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(db.Run("SAVEPOINT cells"));
-  const absl::Status expanded = ExpandCells(db, campaign);
-  if (!expanded.ok()) {
-    RETURN_IF_ERROR(db.Run("ROLLBACK TO cells"));
-  }
-  RETURN_IF_ERROR(db.Run("RELEASE cells"));
-  if (absl::IsNotFound(expanded) || absl::IsInvalidArgument(expanded) ||
-      absl::IsResourceExhausted(expanded)) {
+  const absl::Status expanded =
+      db.InSavepoint([&](Database& db) { return ExpandCells(db, campaign); });
+  if (absl::IsNotFound(expanded) || absl::IsInvalidArgument(expanded)) {
     return db.Run("UPDATE campaigns SET state = 'failed', error = ? WHERE id = ?",
                   {expanded.message(), campaign});
   }

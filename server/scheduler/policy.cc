@@ -18,6 +18,13 @@ int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, dou
   return std::clamp<int64_t>(std::min(jobs, fair), 1, options.max_lease_jobs);
 }
 
+int64_t SuspectLeaseJobs(int failures, int losses) {
+  if (failures >= 2 || losses >= 3) {
+    return 1;
+  }
+  return losses == 2 ? 8 : 64;
+}
+
 double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration elapsed) {
   const double seconds = absl::ToDoubleSeconds(elapsed);
   if (images <= 0 || seconds <= 0) {

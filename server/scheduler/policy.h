@@ -14,7 +14,7 @@ struct SchedulerOptions {
   int64_t ready_jobs = 2048;     // more are made when a campaign has fewer than this
   int64_t pairs_per_wave = 256;  // (cell, trial) pairs whose jobs are made together
   int max_failures = 3;          // a job that workers report as failed this often is poisoned
-  int max_losses = 5;            // and one whose leases, held alone, were lost this often
+  int max_losses = 5;            // and one whose leases were lost more often, the last held alone
   absl::Duration first_retry = absl::Seconds(1);  // doubles with every failure
 };
 
@@ -22,6 +22,9 @@ struct SchedulerOptions {
 // unknown: then a small lease measures it. No worker takes more than a fair part of what is ready.
 int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
                   int64_t ready_jobs, int live_workers);
+
+// The most jobs in a lease of suspects: jobs that failed, or whose lease was lost, so often.
+int64_t SuspectLeaseJobs(int failures, int losses);
 
 // The speed after a lease of `images` in `elapsed`: an exponentially weighted mean (0.5) with what
 // was known.

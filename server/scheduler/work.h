@@ -103,6 +103,7 @@ struct LeaseEnd {};
 
 struct Report {
   std::string worker;
+  std::string campaign;  // of the lease
   int64_t lease = 0;
   std::variant<ProbeOutcome, GoldenOutcomeReport, TrialOutcomeReport, FailureReport, LeaseEnd> body;
 };

@@ -1,7 +1,14 @@
 #include "server/service/address.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace bitquake {
 
@@ -15,6 +22,25 @@ absl::Status CheckPlainTextAddress(absl::string_view address) {
       absl::StrCat("'", address,
                    "' can be reached from other machines and this connection would be "
                    "plain text; listen on unix:PATH or 127.0.0.1:PORT, or say --insecure"));
+}
+
+absl::Status CheckNobodyListens(absl::string_view address) {
+  absl::string_view path = address;
+  sockaddr_un place{};
+  place.sun_family = AF_UNIX;
+  if (!absl::ConsumePrefix(&path, "unix:") || path.size() >= sizeof(place.sun_path)) {
+    return absl::OkStatus();
+  }
+  std::copy(path.begin(), path.end(), place.sun_path);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool answers =
+      fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&place), sizeof(place)) == 0;
+  if (fd >= 0) {
+    close(fd);
+  }
+  return answers ? absl::FailedPreconditionError(absl::StrCat(
+                       address, ": another server listens there; stop it, or name another address"))
+                 : absl::OkStatus();
 }
 
 }  // namespace bitquake

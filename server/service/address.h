@@ -1,4 +1,4 @@
-// Where the server may listen in plain text.
+// Where the server may listen.
 #pragma once
 
 #include "absl/status/status.h"
@@ -9,5 +9,9 @@ namespace bitquake {
 // OK for "unix:PATH" and for loopback ("127.0.0.1:0", "localhost:50051", "[::1]:50051"). Errors:
 // InvalidArgument for anything else, saying what is allowed.
 absl::Status CheckPlainTextAddress(absl::string_view address);
+
+// gRPC takes a Unix socket over from whoever listens on it. FailedPrecondition if somebody does; OK
+// for other addresses, whose ports the system guards.
+absl::Status CheckNobodyListens(absl::string_view address);
 
 }  // namespace bitquake

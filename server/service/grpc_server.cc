@@ -13,9 +13,9 @@
 namespace bitquake {
 namespace {
 
-// A golden report carries a 32-bit class for each image of a fold; a campaign file has at most 1
-// MiB.
-constexpr int kLargestMessage = 16 << 20;
+// A golden report carries a 32-bit class for each image of a fold; results carry the trials of a
+// cell.
+constexpr int kLargestMessage = 256 << 20;
 constexpr auto kGrace = std::chrono::seconds(5);
 
 }  // namespace
@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions&
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kLargestMessage);
   builder.SetMaxSendMessageSize(kLargestMessage);
-  // Two servers must not share an address silently.
+  // Two servers must not share a port silently.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);

@@ -181,6 +181,7 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
   Report report;
   report.worker = message.worker_id();
   report.lease = message.lease_id();
+  report.campaign = message.campaign_id();
   switch (message.report_case()) {
     case v1::OutcomeReport::kProbe: {
       const v1::ProbeReport& from = message.probe();

@@ -33,7 +33,6 @@ class LeaseReactor final : public grpc::ServerUnaryReactor {
                             });
   }
 
-  // OnCancel may come before the constructor has stored the number; the poll then ends by its time.
   void OnCancel() override { coordinator_->StopWaiting(waiter_); }
   void OnDone() override { delete this; }
 
@@ -107,11 +106,20 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
     OutcomeReactor* reactor = nullptr;
   };
 
+  // A report that would fail in the same way each time it came.
+  static bool IsRefusal(const absl::Status& status) {
+    return absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status) ||
+           absl::IsInternal(status);
+  }
+
   // All below with the mutex held.
   void Answered(int64_t sequence, const absl::Status& status) {
     --unanswered_;
-    if (status.ok()) {
-      acknowledgements_.push_back(sequence);
+    if (status.ok() || IsRefusal(status)) {
+      v1::OutcomeAck ack;
+      ack.set_sequence(sequence);
+      ack.set_error(std::string(status.message()));
+      acknowledgements_.push_back(std::move(ack));
     } else {
       error_ = status;  // the worker sends again what was not acknowledged
     }
@@ -129,7 +137,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
 
   void Continue() {
     if (!writing_ && !finished_ && error_.ok() && !acknowledgements_.empty()) {
-      ack_.set_sequence(acknowledgements_.front());
+      ack_ = std::move(acknowledgements_.front());
       acknowledgements_.pop_front();
       writing_ = true;
       StartWrite(&ack_);
@@ -149,7 +157,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   v1::OutcomeReport report_;
   v1::OutcomeAck ack_;
-  std::deque<int64_t> acknowledgements_;
+  std::deque<v1::OutcomeAck> acknowledgements_;
   absl::Status error_;
   int unanswered_ = 0;
   bool reading_ = true;

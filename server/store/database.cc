@@ -169,6 +169,18 @@ absl::Status Database::RunScript(const std::string& sql) {
   return absl::OkStatus();
 }
 
+absl::Status Database::InSavepoint(const std::function<absl::Status(Database&)>& steps) {
+  RETURN_IF_ERROR(Run("SAVEPOINT steps"));
+  const absl::Status status = steps(*this);
+  if (!status.ok()) {
+    RETURN_IF_ERROR(Run("ROLLBACK TO steps"));
+  }
+  RETURN_IF_ERROR(Run("RELEASE steps"));
+  return status;
+}
+
+bool Database::in_transaction() const { return sqlite3_get_autocommit(connection_->handle) == 0; }
+
 int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(connection_->handle); }
 int64_t Database::changes() const { return sqlite3_changes64(connection_->handle); }
 

@@ -93,6 +93,13 @@ class Database {
   // Several statements, none prepared ahead: for schemas and PRAGMAs.
   absl::Status RunScript(const std::string& sql);
 
+  // Runs `steps` in a savepoint: if they fail, they leave no trace. The error of the steps, or of
+  // the savepoint.
+  absl::Status InSavepoint(const std::function<absl::Status(Database&)>& steps);
+  // False also when SQLite has rolled a transaction back by itself, as it may when the disk is
+  // full.
+  bool in_transaction() const;
+
   int64_t last_insert_id() const;
   int64_t changes() const;  // rows that the last Run changed
 

@@ -129,7 +129,9 @@ CREATE TABLE goldens (
   top1 INTEGER NOT NULL,
   top5 INTEGER NOT NULL,
   digest TEXT NOT NULL,
+  worker TEXT NOT NULL,
   device_kind TEXT NOT NULL,
+  confirmed INTEGER NOT NULL DEFAULT 0,    -- 1 when another worker of the kind had the same digest
   predictions BLOB NOT NULL,               -- 32-bit little-endian classes, in the fold's order
   seconds REAL NOT NULL,
   PRIMARY KEY (variant, fold)

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
@@ -12,16 +13,6 @@ namespace bitquake {
 namespace {
 
 constexpr size_t kMostRequestsTogether = 2048;
-
-absl::Status InSavepoint(Database& db, const Writer::Request& request) {
-  RETURN_IF_ERROR(db.Run("SAVEPOINT request"));
-  const absl::Status status = request(db);
-  if (!status.ok()) {
-    RETURN_IF_ERROR(db.Run("ROLLBACK TO request"));
-  }
-  RETURN_IF_ERROR(db.Run("RELEASE request"));
-  return status;
-}
 
 }  // namespace
 
@@ -69,6 +60,11 @@ void Writer::Stop() {
   }
 }
 
+absl::Status Writer::last_commit() const {
+  absl::MutexLock lock(&mutex_);
+  return last_commit_;
+}
+
 Writer::Statistics Writer::statistics() const {
   absl::MutexLock lock(&mutex_);
   return statistics_;
@@ -101,18 +97,32 @@ void Writer::Loop() {
   }
 }
 
+absl::Status Writer::RunTogether(const std::deque<Pending>& batch,
+                                 std::vector<absl::Status>& results) {
+  // A statement that finds the disk full may take the whole transaction with it; what follows would
+  // then run outside of one, and what came before must not be acknowledged.
+  const absl::Status lost =
+      absl::UnavailableError(absl::StrCat(db_.path(), ": SQLite rolled the transaction back"));
+  for (size_t i = 0; i < batch.size(); ++i) {
+    results[i] = db_.InSavepoint(batch[i].request);
+    if (!db_.in_transaction()) {
+      return results[i].ok() ? lost : results[i];
+    }
+  }
+  next_tick_ = hooks_.tick(db_);
+  return db_.in_transaction() ? absl::OkStatus() : lost;
+}
+
 void Writer::Transact(std::deque<Pending> batch) {
   const absl::Duration start = clock_->Monotonic();
   absl::Status status = db_.Run("BEGIN IMMEDIATE");
   std::vector<absl::Status> results(batch.size(), status);
   if (status.ok()) {
-    for (size_t i = 0; i < batch.size(); ++i) {
-      results[i] = InSavepoint(db_, batch[i].request);
+    status = RunTogether(batch, results);
+    if (status.ok()) {
+      status = db_.Run("COMMIT");
     }
-    next_tick_ = hooks_.tick(db_);
-    status = db_.Run("COMMIT");
-    if (!status.ok()) {
-      // SQLite may have rolled back already, as it does when the disk is full.
+    if (!status.ok() && db_.in_transaction()) {
       db_.Run("ROLLBACK").IgnoreError();
     }
   }
@@ -125,6 +135,7 @@ void Writer::Transact(std::deque<Pending> batch) {
     ++statistics_.commits;
     statistics_.last_commit_seconds = absl::ToDoubleSeconds(clock_->Monotonic() - start);
     statistics_.commit_seconds += statistics_.last_commit_seconds;
+    last_commit_ = status;
   }
   hooks_.ended(status);
   for (size_t i = 0; i < batch.size(); ++i) {

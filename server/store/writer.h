@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -57,6 +58,8 @@ class Writer {
     double last_commit_seconds = 0;
   };
   Statistics statistics() const;
+  // How the last transaction ended.
+  absl::Status last_commit() const;
 
  private:
   struct Pending {
@@ -66,6 +69,8 @@ class Writer {
 
   void Loop();
   void Transact(std::deque<Pending> batch);
+  // In an open transaction; an error if it must be rolled back.
+  absl::Status RunTogether(const std::deque<Pending>& batch, std::vector<absl::Status>& results);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Database db_;  // the thread's alone
@@ -77,6 +82,7 @@ class Writer {
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   Statistics statistics_ ABSL_GUARDED_BY(mutex_);
+  absl::Status last_commit_ ABSL_GUARDED_BY(mutex_);
   absl::Duration next_tick_;  // the thread's alone
   std::thread thread_;
 };

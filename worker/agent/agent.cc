@@ -155,6 +155,7 @@ void Agent::RunLease(const v1::Lease& lease) {
     // Hand back what was not done.
     v1::OutcomeReport end;
     end.set_lease_id(lease.lease_id());
+    end.set_campaign_id(lease.campaign().campaign_id());
     end.mutable_lease_end();
     outcomes_.Send(std::move(end));
   }

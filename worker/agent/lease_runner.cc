@@ -96,6 +96,7 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
                       const std::function<void(v1::OutcomeReport)>& report) {
   auto counted = [&](v1::OutcomeReport message) {
     message.set_lease_id(lease.lease_id());
+    message.set_campaign_id(lease.campaign().campaign_id());
     report(std::move(message));
   };
   absl::Status status;

@@ -67,10 +67,6 @@ void OutcomeStream::Loop() {
       unknown_worker_();
     }
     absl::MutexLock lock(&mutex_);
-    if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT && !unacknowledged_.empty()) {
-      spdlog::error("the coordinator refuses a report: {}", status.error_message());
-      unacknowledged_.erase(unacknowledged_.begin());
-    }
     if (status.ok()) {
       backoff.Reset();
       continue;
@@ -120,6 +116,9 @@ grpc::Status OutcomeStream::SendOverOneStream() {
 void OutcomeStream::ReadAcknowledgements(Stream* stream) {
   v1::OutcomeAck ack;
   while (stream->Read(&ack)) {
+    if (!ack.error().empty()) {
+      spdlog::error("the coordinator refuses a report: {}", ack.error());
+    }
     absl::MutexLock lock(&mutex_);
     unacknowledged_.erase(ack.sequence());
   }

@@ -20,6 +20,14 @@ std::string KeyOf(const Preprocessing& p) {
                        " ");
 }
 
+absl::Status CheckUnchanged(const std::string& folder, const absl::StatusOr<std::string>& now,
+                            const std::string& before) {
+  RETURN_IF_ERROR(now.status());
+  return *now == before ? absl::OkStatus()
+                        : absl::FailedPreconditionError(absl::StrCat(
+                              folder, " changed while it was read; leave it alone and try again"));
+}
+
 }  // namespace
 
 absl::StatusOr<FoldImages> OpenImages::Fold(int fold) const {
@@ -40,27 +48,38 @@ absl::StatusOr<FoldImages> OpenImages::Fold(int fold) const {
 Workbench::Workbench(WorkbenchOptions options) : options_(std::move(options)) {}
 
 absl::StatusOr<std::shared_ptr<const OpenModel>> Workbench::Model(const std::string& name) {
+  ASSIGN_OR_RETURN(const std::string folder,
+                   Resolve(options_.models, name, "model", "--model-root"));
+  ASSIGN_OR_RETURN(std::string stamp, SnapshotStamp(folder));
   std::shared_ptr<const OpenModel>& model = models_[name];
-  if (model == nullptr) {
-    ASSIGN_OR_RETURN(const std::string folder,
-                     Resolve(options_.models, name, "model", "--model-root"));
+  if (model == nullptr || model->stamp != stamp) {
     ASSIGN_OR_RETURN(ModelSnapshot snapshot, OpenSnapshot(folder));
     ASSIGN_OR_RETURN(std::string digest, SnapshotDigest(folder));
-    model = std::make_shared<OpenModel>(OpenModel{std::move(snapshot), std::move(digest)});
+    RETURN_IF_ERROR(CheckUnchanged(folder, SnapshotStamp(folder), stamp));
+    model = std::make_shared<OpenModel>(
+        OpenModel{std::move(snapshot), std::move(digest), std::move(stamp)});
   }
   return model;
 }
 
 absl::StatusOr<Workbench::OpenDataset*> Workbench::DatasetFor(const std::string& name) {
-  const auto found = datasets_.find(name);
-  if (found != datasets_.end()) {
-    return &found->second;
-  }
   ASSIGN_OR_RETURN(const std::string folder,
                    Resolve(options_.data, name, "data set", "--data-root"));
+  const auto found = datasets_.find(name);
+  if (found != datasets_.end()) {
+    const absl::StatusOr<std::string> now = found->second.dataset.Stamp();
+    if (now.ok() && *now == found->second.stamp) {
+      return &found->second;
+    }
+    datasets_.erase(found);
+  }
   ASSIGN_OR_RETURN(Dataset dataset, Dataset::Open(folder));
+  ASSIGN_OR_RETURN(std::string stamp, dataset.Stamp());
   ASSIGN_OR_RETURN(std::string digest, dataset.Digest());
-  return &datasets_.emplace(name, OpenDataset{std::move(dataset), std::move(digest), {}})
+  RETURN_IF_ERROR(CheckUnchanged(folder, dataset.Stamp(), stamp));
+  return &datasets_
+              .emplace(name,
+                       OpenDataset{std::move(dataset), std::move(digest), std::move(stamp), {}})
               .first->second;
 }
 
@@ -69,13 +88,13 @@ absl::StatusOr<std::shared_ptr<const OpenImages>> Workbench::Images(
     const std::function<bool()>& cancelled) {
   const int64_t first =
       campaign.images.kind == ImageSelection::Kind::kFirst ? campaign.images.count : 0;
-  const std::string key = absl::StrCat(campaign.dataset, "\n", first, " ", campaign.folds, " ",
+  ASSIGN_OR_RETURN(OpenDataset * data, DatasetFor(campaign.dataset));
+  const std::string key = absl::StrCat(data->digest, "\n", first, " ", campaign.folds, " ",
                                        campaign.seed, " ", KeyOf(preprocessing));
   const auto found = images_.find(key);
   if (found != images_.end()) {
     return found->second;
   }
-  ASSIGN_OR_RETURN(OpenDataset * data, DatasetFor(campaign.dataset));
   const auto total = static_cast<int64_t>(data->dataset.samples().size());
   if (first > total) {
     return absl::InvalidArgumentError(absl::StrCat("images: first ", first, ": data set '",
@@ -105,9 +124,8 @@ absl::StatusOr<std::shared_ptr<const OpenImages>> Workbench::Images(
 absl::StatusOr<Evaluator*> Workbench::EvaluatorFor(const std::string& campaign_id,
                                                    const OpenModel& model,
                                                    const EvaluatorOptions& options) {
-  const std::string key =
-      absl::StrCat(campaign_id, "\n", model.snapshot.path, "\n", options.format.Name(), " ",
-                   options.compute, " ", options.chunk);
+  const std::string key = absl::StrCat(campaign_id, "\n", model.digest, "\n", options.format.Name(),
+                                       " ", options.compute, " ", options.chunk);
   const auto found = std::find_if(evaluators_.begin(), evaluators_.end(),
                                   [&](const Resident& resident) { return resident.key == key; });
   if (found != evaluators_.end()) {
@@ -121,6 +139,9 @@ absl::StatusOr<Evaluator*> Workbench::EvaluatorFor(const std::string& campaign_i
   with_threads.threads = options_.threads;
   ASSIGN_OR_RETURN(std::unique_ptr<Evaluator> evaluator,
                    options_.create_evaluator(model.snapshot, with_threads));
+  // The weights were read only now.
+  RETURN_IF_ERROR(
+      CheckUnchanged(model.snapshot.path, SnapshotStamp(model.snapshot.path), model.stamp));
   evaluators_.push_front({key, std::move(evaluator)});
   return evaluators_.front().evaluator.get();
 }

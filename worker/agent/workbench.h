@@ -34,6 +34,7 @@ struct WorkbenchOptions {
 struct OpenModel {
   ModelSnapshot snapshot;
   std::string digest;
+  std::string stamp;  // of the files when they were read
 };
 
 // A data set as one campaign uses it: its first images perhaps, split into folds, as one model sees
@@ -48,7 +49,8 @@ struct OpenImages {
   absl::StatusOr<FoldImages> Fold(int fold) const;
 };
 
-// Thread-compatible.
+// Files that change between leases are opened anew; FailedPrecondition if they change while they
+// are read. Thread-compatible.
 class Workbench {
  public:
   explicit Workbench(WorkbenchOptions options);
@@ -68,6 +70,7 @@ class Workbench {
   struct OpenDataset {
     Dataset dataset;
     std::string digest;
+    std::string stamp;                                          // of the files when they were read
     std::map<std::string, std::shared_ptr<PixelCache>> pixels;  // by preprocessing
   };
   struct Resident {

@@ -240,6 +240,15 @@ std::string Dataset::Describe(const Sample& sample) const {
   return absl::StrCat(fs::path(shards_[sample.shard]).filename().string(), ": ", sample.key);
 }
 
+absl::StatusOr<std::string> Dataset::Stamp() const {
+  std::string stamps;
+  for (const std::string& shard : shards_) {
+    ASSIGN_OR_RETURN(const std::string stamp, FileStamp(shard));
+    absl::StrAppend(&stamps, stamp, "\n");
+  }
+  return stamps;
+}
+
 absl::StatusOr<std::string> Dataset::Digest() const {
   std::string lines;
   for (const std::string& shard : shards_) {

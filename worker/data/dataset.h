@@ -34,6 +34,9 @@ class Dataset {
   // "shard.tar: key", for errors.
   std::string Describe(const Sample& sample) const;
 
+  // Differs when a shard was replaced or written to (FileStamp). Reads none.
+  absl::StatusOr<std::string> Stamp() const;
+
   // SHA-256 over, for each shard in order, the line that sha256sum prints of it in its folder: the
   // digest of its bytes, two spaces, its file name. Reads all shards.
   absl::StatusOr<std::string> Digest() const;
