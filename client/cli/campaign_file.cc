@@ -50,14 +50,21 @@ absl::StatusOr<std::string> FindFolder(const std::string& name, const fs::path& 
                                           "; give a path, or the folder above it with ", flag));
 }
 
-absl::Status CheckTargets(const Campaign& campaign, const std::string& name,
-                          const std::string& folder) {
+// Errors if a target matches nothing in the model.
+absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
+                                     const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
+  size_t cells = 0;
   for (const Granularity& granularity : campaign.granularities) {
-    RETURN_IF_ERROR(Annotate(ExpandTargets(snapshot.surface, granularity).status(),
-                             absl::StrCat("granularities: model '", name, "'")));
+    const absl::StatusOr<std::vector<Target>> targets =
+        ExpandTargets(snapshot.surface, granularity);
+    if (!targets.ok()) {
+      return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
+    }
+    const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
+    cells += targets->size() * rates.size() * campaign.formats.size();
   }
-  return absl::OkStatus();
+  return static_cast<int64_t>(cells);
 }
 
 absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
@@ -78,7 +85,7 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
                        " have the same name; rename one of the folders"));
     }
     name = plain;
-    RETURN_IF_ERROR(CheckTargets(local.campaign, plain, folder));
+    RETURN_IF_ERROR(CellsOfModel(local.campaign, plain, folder).status());
   }
   ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
                                                     "data set", "--data-root"));
@@ -99,6 +106,26 @@ absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
   file.text = *std::move(text);
   ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path));
   return file;
+}
+
+absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
+                                                   const std::vector<std::string>& model_roots) {
+  const fs::path beside = fs::absolute(file.path).parent_path();
+  std::vector<ModelCells> counted;
+  for (const std::string& name : file.campaign.models) {
+    const absl::StatusOr<std::string> folder =
+        FindFolder(name, beside, model_roots, "model", "--model-root");
+    counted.push_back({name, std::nullopt});
+    if (!folder.ok()) {
+      continue;
+    }
+    const absl::StatusOr<int64_t> cells = CellsOfModel(file.campaign, name, *folder);
+    if (!cells.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(file.path, ": ", cells.status().message()));
+    }
+    counted.back().cells = *cells;
+  }
+  return counted;
 }
 
 absl::StatusOr<LocalCampaign> ResolveLocally(const CampaignFile& file,

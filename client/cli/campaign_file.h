@@ -1,7 +1,9 @@
 // A campaign file as a command of the client finds it: read, parsed, its names resolved to folders.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,17 @@ struct CampaignFile {
 };
 
 absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path);
+
+// The cells of each model of a campaign; none for models that are not on this machine.
+struct ModelCells {
+  std::string model;
+  std::optional<int64_t> cells;
+};
+
+// Looks for the models beside the file and below the roots. Errors: InvalidArgument, the file
+// named: a model that is here and broken, or a target that matches nothing in it.
+absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
+                                                   const std::vector<std::string>& model_roots);
 
 // For `run`: names may be paths, absolute or relative to the file. They become plain names (the
 // last part of the path) with the folder that each stands for.

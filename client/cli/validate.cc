@@ -7,16 +7,28 @@
 namespace bitquake {
 namespace {
 
-absl::Status Validate(const std::string& path, bool json) {
-  ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(path));
+struct Flags {
+  std::string file;
+  std::vector<std::string> model_roots;
+};
+
+absl::Status Validate(const Flags& flags, bool json) {
+  ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
+  ASSIGN_OR_RETURN(const std::vector<ModelCells> models, CountCells(file, flags.model_roots));
   if (json) {
     std::cout << ToJson(file.campaign) << "\n";
     return absl::OkStatus();
   }
-  const Campaign& c = file.campaign;
-  std::cout << path << ": valid: " << c.models.size() << " models x " << c.formats.size()
-            << " formats x " << c.granularities.size() << " granularities x " << c.ber.size()
-            << " bit-error rates, " << c.trials << " trials a cell\n";
+  std::cout << flags.file << ": valid\n";
+  for (const ModelCells& model : models) {
+    if (model.cells.has_value()) {
+      std::cout << "  " << model.model << ": " << *model.cells << " cells, "
+                << *model.cells * file.campaign.trials << " trials\n";
+    } else {
+      std::cout << "  " << model.model
+                << ": not on this machine; its targets are checked when a worker opens it\n";
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -24,11 +36,14 @@ absl::Status Validate(const std::string& path, bool json) {
 
 void AddValidate(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("validate", "Check a campaign file");
-  auto path = std::make_shared<std::string>();
-  command->add_option("FILE", *path, "campaign file")->required();
+  auto flags = std::make_shared<Flags>();
+  command->add_option("FILE", flags->file, "campaign file")->required();
+  command
+      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
+      ->envname("BITQUAKE_MODEL_ROOT");
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake validate campaign.yaml");
-  command->callback([path, &session] { session.Finish(Validate(*path, session.flags.json)); });
+  command->callback([flags, &session] { session.Finish(Validate(*flags, session.flags.json)); });
 }
 
 }  // namespace bitquake

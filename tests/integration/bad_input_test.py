@@ -53,6 +53,19 @@ class BadInput(bitquake.Case):
     def test_misspelt_tensor_type(self):
         self.refused("kq", "did you mean", granularities=[{"type": ["kq"], "per": "model"}])
 
+    def test_validate_counts_cells_and_finds_what_matches_nothing(self):
+        file = self.write("campaign.yaml", bitquake.campaign(
+            granularities=["model", {"block": {"ber": [1e-3, 1e-2]}}], formats=["int8", "int4"]))
+        out, _ = self.call("validate", file)
+        self.assertIn("34 cells, 68 trials", out)  # 2 formats x (1 target x 1 rate + 8 x 2) x 2
+        file = self.write("campaign.yaml", bitquake.campaign(
+            granularities=[{"block": {"blocks": [8]}}]))
+        _, error = self.call("validate", file, code=USAGE)
+        self.assertIn("no block 8; blocks are 0 to 7", error)
+        file = self.write("campaign.yaml", bitquake.campaign(models=["elsewhere"]))
+        out, _ = self.call("validate", file)
+        self.assertIn("elsewhere: not on this machine", out)
+
     # The model.
 
     def test_missing_model(self):
@@ -136,10 +149,22 @@ class BadInput(bitquake.Case):
                              program="bitquake-server", code=FAILED)
         self.assertIn("another bitquake-server", error)
         self.assertIn(str(database), error)
+        link = self.folder / "link.db"
+        link.symlink_to(database)
+        _, error = self.call("--db", link, "--listen", f"unix:{self.folder}/other.sock",
+                             program="bitquake-server", code=FAILED)
+        self.assertIn("another bitquake-server", error)
         # The first goes on, and what it had is there.
         out, _ = self.call("list", "--json", "--server", socket)
         self.assertEqual(len(json.loads(out)), 1)
         self.assertIsNone(first.poll())
+
+    def test_second_server_on_one_socket(self):
+        socket = f"unix:{self.folder}/server.sock"
+        self.serve("--db", self.folder / "a.db", "--listen", socket)
+        _, error = self.call("--db", self.folder / "b.db", "--listen", socket,
+                             program="bitquake-server", code=FAILED)
+        self.assertIn("another server listens", error)
 
     def test_database_that_is_none(self):
         database = self.write("campaign.db", "no database, but long enough to look like one" * 100)

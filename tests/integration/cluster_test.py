@@ -1,8 +1,11 @@
 """A coordinator, a worker and clients that meet over TCP, as on a cluster."""
 
+import contextlib
 import json
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import unittest
 import urllib.error
@@ -119,6 +122,43 @@ class Cluster(bitquake.Case):
         self.assertEqual(self.state(campaign)["state"], "probing")
         self.work()
         self.watch_until(campaign, lambda now: now["state"] == "done")
+
+    def test_a_model_that_is_replaced_is_read_anew(self):
+        self.begin()
+        models = self.folder / "models"
+        model = models / bitquake.MODEL.name
+        shutil.copytree(bitquake.MODEL, model)
+        self.start("bitquake-worker", "--server", f"127.0.0.1:{self.server.port}", "--model-root",
+                   models, "--data-root", DATA_ROOT)
+        digests, golden = [], []
+        for change in (None, self.overwrite, self.swap):
+            if change:
+                change(model / "model.safetensors")
+            campaign = self.submit()
+            self.watch_until(campaign, lambda now: now["state"] == "done")
+            with contextlib.closing(sqlite3.connect(self.database)) as database:
+                digests += [row[0] for row in database.execute(
+                    "SELECT digest FROM models WHERE campaign = ?", [campaign])]
+                golden += [row[0] for row in database.execute(
+                    "SELECT digest FROM goldens JOIN variants ON variants.id = variant WHERE "
+                    "campaign = ? AND format = 'fp32' AND fold = 0", [campaign])]
+        self.assertEqual(len(set(digests)), 3)
+        self.assertEqual(len(set(golden)), 3)
+
+    def overwrite(self, path):
+        """Negates a weight in place."""
+        with open(path, "r+b") as file:
+            file.seek(-1, 2)
+            last = file.read(1)[0]
+            file.seek(-1, 2)
+            file.write(bytes([last ^ 0x80]))
+
+    def swap(self, path):
+        """Another file under the name, with another weight negated."""
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 0x80
+        path.unlink()
+        path.write_bytes(content)
 
     def test_metrics_and_health(self):
         self.begin("--http", "127.0.0.1:0")

@@ -114,6 +114,17 @@ class Determinism(bitquake.Case):
         self.call("run", "--resume", folder)
         self.check(folder)
 
+    def test_i_paused_interrupted_and_resumed_under_a_name_like_an_address(self):
+        folder, run = self.begin("50%25 #1?x=y", "--max-lease-jobs", "4")
+        link = self.folder / "plain"
+        link.symlink_to(folder, target_is_directory=True)
+        state = self.await_jobs(self.address(link), JOBS // 4)
+        self.call("pause", state["id"], "--server", self.address(link))
+        run.send_signal(signal.SIGINT)
+        self.finish(run, code=1)
+        self.call("run", "--resume", folder)
+        self.check(folder)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
