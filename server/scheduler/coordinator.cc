@@ -89,6 +89,9 @@ absl::Status Coordinator::Load(Database& db) {
 
 absl::Duration Coordinator::Tick(Database& db) {
   auto attempt = [&](const char* what, absl::Status (Coordinator::*step)(Database&)) {
+    if (!db.in_transaction()) {
+      return;  // the step before lost it, as on a full disk
+    }
     const absl::Status status = db.InSavepoint([&](Database& db) { return (this->*step)(db); });
     if (!status.ok()) {
       spdlog::error("{}: {}", what, std::string(status.message()));

@@ -67,7 +67,7 @@ absl::StatusOr<Database> Database::Open(const std::string& path, Mode mode) {
 absl::Status Database::Error(absl::string_view what) const {
   sqlite3* handle = connection_->handle;
   const std::string message = absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle));
-  switch (sqlite3_errcode(handle)) {
+  switch (sqlite3_errcode(handle) & 0xff) {  // the primary code of the extended one
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(absl::StrCat(message, "; free some space"));
     case SQLITE_CORRUPT:
@@ -172,6 +172,11 @@ absl::Status Database::RunScript(const std::string& sql) {
 absl::Status Database::InSavepoint(const std::function<absl::Status(Database&)>& steps) {
   RETURN_IF_ERROR(Run("SAVEPOINT steps"));
   const absl::Status status = steps(*this);
+  if (!in_transaction()) {
+    return status.ok() ? absl::UnavailableError(
+                             absl::StrCat(path_, ": SQLite rolled the transaction back; try again"))
+                       : status;
+  }
   if (!status.ok()) {
     RETURN_IF_ERROR(Run("ROLLBACK TO steps"));
   }

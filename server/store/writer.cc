@@ -99,18 +99,18 @@ void Writer::Loop() {
 
 absl::Status Writer::RunTogether(const std::deque<Pending>& batch,
                                  std::vector<absl::Status>& results) {
-  // A statement that finds the disk full may take the whole transaction with it; what follows would
-  // then run outside of one, and what came before must not be acknowledged.
-  const absl::Status lost =
-      absl::UnavailableError(absl::StrCat(db_.path(), ": SQLite rolled the transaction back"));
+  // A statement that finds the disk full may take the whole transaction with it. What follows would
+  // then commit by itself, and what came before must not be acknowledged.
   for (size_t i = 0; i < batch.size(); ++i) {
     results[i] = db_.InSavepoint(batch[i].request);
     if (!db_.in_transaction()) {
-      return results[i].ok() ? lost : results[i];
+      return results[i];
     }
   }
   next_tick_ = hooks_.tick(db_);
-  return db_.in_transaction() ? absl::OkStatus() : lost;
+  return db_.in_transaction() ? absl::OkStatus()
+                              : absl::UnavailableError(absl::StrCat(
+                                    db_.path(), ": SQLite rolled the transaction back; try again"));
 }
 
 void Writer::Transact(std::deque<Pending> batch) {
