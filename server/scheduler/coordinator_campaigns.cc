@@ -190,8 +190,7 @@ absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaig
       "c.images_sum FROM cells c JOIN variants v ON v.id = c.variant WHERE v.campaign = ? AND "
       "c.trials_done >= 2 ORDER BY (c.loss_square_sum - c.loss_sum * 1.0 * c.loss_sum / "
       "c.trials_done) * c.trials_done / ((c.trials_done - 1.0) * c.images_sum * c.images_sum) "
-      "DESC, "
-      "c.id LIMIT 1",
+      "DESC, c.id LIMIT 1",
       {campaign}, [&](const Row& row) {
         const double trials = row.Double(4);
         const double variance =

@@ -107,10 +107,7 @@ absl::Status Coordinator::CountPoisoned(Database& db, const JobRow& job, const s
   }
   RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'poisoned', lease = NULL, error = ? WHERE id = ?",
                          {what, job.job}));
-  RETURN_IF_ERROR(db.Run(
-      "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
-      "'ready') WHERE id = ?",
-      {job.batch}));
+  RETURN_IF_ERROR(db.Run(kSetReady, {job.batch}));
   RETURN_IF_ERROR(db.Run("UPDATE campaigns SET jobs_poisoned = jobs_poisoned + 1 WHERE id = ?",
                          {job.campaign}));
   Changed(job.campaign);

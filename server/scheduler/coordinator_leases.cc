@@ -11,14 +11,6 @@
 #include "spdlog/spdlog.h"
 
 namespace bitquake {
-namespace {
-
-constexpr char kSetReady[] =
-    "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
-    "'ready') WHERE id = ?";
-
-}  // namespace
-
 // A batch from which a lease could be cut.
 struct Coordinator::Candidate {
   int64_t batch = 0;
@@ -246,10 +238,8 @@ absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const
 absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
   RETURN_IF_ERROR(db.ForEach(
       "SELECT v.model, v.format, c.resolved, coalesce(m.chunk, 0), c.data_digest, "
-      "coalesce(m.digest, '') FROM "
-      "variants v JOIN campaigns c ON c.id = v.campaign LEFT JOIN models m ON m.campaign = c.id "
-      "AND "
-      "m.model = v.model WHERE v.id = ?",
+      "coalesce(m.digest, '') FROM variants v JOIN campaigns c ON c.id = v.campaign LEFT JOIN "
+      "models m ON m.campaign = c.id AND m.model = v.model WHERE v.id = ?",
       {variant}, [&](const Row& row) {
         grant.model = row.Text(0);
         grant.format = row.Text(1);
@@ -359,11 +349,8 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
     retries_.erase(retries_.begin());
     RETURN_IF_ERROR(
         db.Run("UPDATE jobs SET state = 'ready' WHERE id = ? AND state = 'waiting'", {job}));
-    RETURN_IF_ERROR(
-        db.Run("UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND "
-               "state = "
-               "'ready') WHERE id = (SELECT batch FROM jobs WHERE id = ?)",
-               {job}));
+    ASSIGN_OR_RETURN(const auto batch, db.QueryInt("SELECT batch FROM jobs WHERE id = ?", {job}));
+    RETURN_IF_ERROR(db.Run(kSetReady, {batch.value_or(0)}));
     work_may_be_ready_ = true;
   }
   return absl::OkStatus();

@@ -28,8 +28,7 @@ absl::StatusOr<std::unique_ptr<Coordinator::JobRow>> Coordinator::FindJob(Databa
   RETURN_IF_ERROR(db.ForEach(
       "SELECT j.id, j.batch, b.kind, b.variant, b.campaign, coalesce(j.cell, 0), j.trial, j.fold, "
       "j.state, coalesce(j.lease, 0), j.failures, v.model, v.format FROM jobs j JOIN batches b ON "
-      "b.id "
-      "= j.batch JOIN variants v ON v.id = b.variant WHERE j.id = ?",
+      "b.id = j.batch JOIN variants v ON v.id = b.variant WHERE j.id = ?",
       {job}, [&](const Row& row) {
         found = std::make_unique<JobRow>();
         found->job = row.Int(0);
@@ -305,14 +304,11 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
   RETURN_IF_ERROR(db.Run(
       "INSERT INTO trials (cell, trial, folds_done, finished, images, top1, top5, golden_top1, "
       "golden_top5, sdc, due, inferences, flips, flips_per_bit, faults_digest) VALUES (?, ?, 1, 0, "
-      "?, "
-      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (cell, trial) DO UPDATE SET folds_done = "
-      "folds_done + "
-      "1, images = images + excluded.images, top1 = top1 + excluded.top1, top5 = top5 + "
-      "excluded.top5, golden_top1 = golden_top1 + excluded.golden_top1, golden_top5 = golden_top5 "
-      "+ "
-      "excluded.golden_top5, sdc = sdc + excluded.sdc, due = due + excluded.due, inferences = "
-      "inferences + excluded.inferences",
+      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (cell, trial) DO UPDATE SET folds_done = "
+      "folds_done + 1, images = images + excluded.images, top1 = top1 + excluded.top1, top5 = top5 "
+      "+ excluded.top5, golden_top1 = golden_top1 + excluded.golden_top1, golden_top5 = "
+      "golden_top5 + excluded.golden_top5, sdc = sdc + excluded.sdc, due = due + excluded.due, "
+      "inferences = inferences + excluded.inferences",
       {job.cell, job.trial, outcome.images, outcome.top1, outcome.top5, outcome.golden_top1,
        outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences, outcome.flips,
        nlohmann::json(outcome.flips_per_bit).dump(), outcome.faults_digest}));
@@ -331,19 +327,16 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
   ++counters_.trials;
   return db.Run(
       "UPDATE cells SET trials_done = trials_done + 1, loss_sum = loss_sum + t.golden_top1 - "
-      "t.top1, "
-      "loss_square_sum = loss_square_sum + (t.golden_top1 - t.top1) * (t.golden_top1 - t.top1), "
-      "images_sum = images_sum + t.images FROM trials t WHERE cells.id = ? AND t.cell = ? AND "
-      "t.trial "
-      "= ?",
+      "t.top1, loss_square_sum = loss_square_sum + (t.golden_top1 - t.top1) * (t.golden_top1 - "
+      "t.top1), images_sum = images_sum + t.images FROM trials t WHERE cells.id = ? AND t.cell = ? "
+      "AND t.trial = ?",
       {job.cell, job.cell, job.trial});
 }
 
 absl::Status Coordinator::FinishIfComplete(Database& db, const std::string& campaign) {
   RETURN_IF_ERROR(
       db.Run("UPDATE campaigns SET state = 'done', finished_unix_ms = ? WHERE id = ? AND state IN "
-             "('running', "
-             "'paused') AND jobs_done + jobs_poisoned >= jobs_total",
+             "('running', 'paused') AND jobs_done + jobs_poisoned >= jobs_total",
              {absl::ToUnixMillis(clock_->Wall()), campaign}));
   if (db.changes() > 0) {
     spdlog::info("campaign {} is done", campaign);

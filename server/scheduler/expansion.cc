@@ -193,8 +193,7 @@ absl::StatusOr<bool> AddCampaign(Database& db, const Campaign& campaign,
   *id = NewCampaignId(campaign.name);
   RETURN_IF_ERROR(
       db.Run("INSERT INTO campaigns (id, request_id, name, resolved, state, submitted_unix_ms, "
-             "jobs_total) "
-             "VALUES (?, ?, ?, ?, 'probing', ?, ?)",
+             "jobs_total) VALUES (?, ?, ?, ?, 'probing', ?, ?)",
              {*id, request_id, campaign.name, ToJson(campaign), unix_ms,
               static_cast<int64_t>(campaign.models.size())}));
   for (const std::string& model : campaign.models) {

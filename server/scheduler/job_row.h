@@ -1,4 +1,4 @@
-// A row of the jobs table with what it belongs to.
+// A row of the jobs table with what it belongs to, and what the coordinator's files say of jobs.
 #pragma once
 
 #include <cstdint>
@@ -23,5 +23,10 @@ struct Coordinator::JobRow {
   std::string model;
   std::string format;
 };
+
+// Counts a batch's ready jobs anew.
+inline constexpr char kSetReady[] =
+    "UPDATE batches SET ready = (SELECT count(*) FROM jobs WHERE batch = batches.id AND state = "
+    "'ready') WHERE id = ?";
 
 }  // namespace bitquake

@@ -33,8 +33,8 @@ absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id)
                              }));
   RETURN_IF_ERROR(db.ForEach(
       "SELECT v.model, v.format, sum(g.images), sum(g.top1), sum(g.top5) FROM goldens g JOIN "
-      "variants "
-      "v ON v.id = g.variant WHERE v.campaign = ? GROUP BY v.id HAVING count(*) = ? ORDER BY v.id",
+      "variants v ON v.id = g.variant WHERE v.campaign = ? GROUP BY v.id HAVING count(*) = ? ORDER "
+      "BY v.id",
       {id, campaign.folds}, [&](const Row& row) {
         campaign.goldens.push_back({row.Text(0), row.Text(1), row.Int(2), row.Int(3), row.Int(4)});
         return absl::OkStatus();
@@ -58,9 +58,8 @@ absl::Status ReadCells(Database& db, const std::string& id,
       "SELECT c.id, p.name, v.model, v.format, c.fault, c.granularity, c.target, c.ber, c.bits, "
       "t.trial, t.images, t.top1, t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.flips, "
       "t.faults_digest FROM variants v JOIN campaigns p ON p.id = v.campaign JOIN cells c ON "
-      "c.variant "
-      "= v.id LEFT JOIN trials t ON t.cell = c.id AND t.finished = 1 WHERE v.campaign = ? ORDER BY "
-      "v.id, c.position, t.trial",
+      "c.variant = v.id LEFT JOIN trials t ON t.cell = c.id AND t.finished = 1 WHERE v.campaign = "
+      "? ORDER BY v.id, c.position, t.trial",
       {id}, [&](const Row& row) {
         if (row.Int(0) != current) {
           if (current != 0) {

@@ -133,8 +133,7 @@ absl::StatusOr<Image> DecodePng(absl::string_view bytes) {
       png_get_bit_depth(decoder.png, decoder.info) == 16) {
     return absl::InvalidArgumentError(
         "PNG in 16-bit grey, of which PIL keeps only values below 256 and whitens the rest; store "
-        "it "
-        "in 8 bits");
+        "it in 8 bits");
   }
   const bool is_palette = IsPalette(decoder);
   const size_t stride = size_t(image.width) * (is_palette ? 1 : 3);
