@@ -91,10 +91,10 @@ class Case(unittest.TestCase):
         self.assertEqual(process.returncode, code, self.output(process))
         return self.output(process)
 
-    def call(self, *arguments, code=0, program="bitquake"):
+    def call(self, *arguments, code=0, program="bitquake", patience=PATIENCE):
         """Runs a program to its end; returns (stdout, stderr)."""
         done = subprocess.run([str(BIN / program), *map(str, arguments)], capture_output=True,
-                              text=True, env=self.environment, timeout=PATIENCE)
+                              text=True, env=self.environment, timeout=patience)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout, done.stderr
 

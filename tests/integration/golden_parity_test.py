@@ -35,7 +35,7 @@ class GoldenParity(bitquake.Case):
             models=[str(SHARED / "models" / model)], dataset=str(SHARED / "data" / data),
             formats=["fp32", "int8"], granularities=[{"block": {"blocks": [last_block]}}],
             ber=[1e-6], trials=1, folds=1, images="all"))
-        self.call("run", file, "--out", folder)
+        self.call("run", file, "--out", folder, patience=3600)
         golden = SHARED / "models" / model / "golden.safetensors"
         expected, labels = int16s(golden, "argmax"), int16s(golden, "labels")
         for name, top1 in (("fp32", fp32_top1), ("int8", int8_top1)):
