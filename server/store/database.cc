@@ -67,7 +67,7 @@ absl::StatusOr<Database> Database::Open(const std::string& path, Mode mode) {
 absl::Status Database::Error(absl::string_view what) const {
   sqlite3* handle = connection_->handle;
   const std::string message = absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle));
-  switch (sqlite3_errcode(handle)) {
+  switch (sqlite3_errcode(handle) & 0xff) {  // the primary code of the extended one
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(absl::StrCat(message, "; free some space"));
     case SQLITE_CORRUPT:
