@@ -81,6 +81,9 @@ absl::Status Coordinator::Load(Database& db) {
 
 absl::Duration Coordinator::Tick(Database& db) {
   auto attempt = [&](const char* what, absl::Status (Coordinator::*step)(Database&)) {
+    if (!db.in_transaction()) {
+      return;  // rolled back by the step before, as on a full disk
+    }
     const absl::Status status = (this->*step)(db);
     if (!status.ok()) {
       spdlog::error("{}: {}", what, std::string(status.message()));

@@ -236,6 +236,9 @@ absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::s
   }
   RETURN_IF_ERROR(db.Run("SAVEPOINT cells"));
   const absl::Status expanded = ExpandCells(db, campaign);
+  if (!db.in_transaction()) {
+    return expanded;  // of the disk, not of the campaign
+  }
   if (!expanded.ok()) {
     RETURN_IF_ERROR(db.Run("ROLLBACK TO cells"));
   }

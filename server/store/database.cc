@@ -170,6 +170,7 @@ absl::Status Database::RunScript(const std::string& sql) {
 }
 
 int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(connection_->handle); }
+bool Database::in_transaction() const { return sqlite3_get_autocommit(connection_->handle) == 0; }
 int64_t Database::changes() const { return sqlite3_changes64(connection_->handle); }
 
 }  // namespace bitquake

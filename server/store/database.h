@@ -95,6 +95,8 @@ class Database {
 
   int64_t last_insert_id() const;
   int64_t changes() const;  // rows that the last Run changed
+  // False too after an error, as of a full disk, for which SQLite rolled back all by itself.
+  bool in_transaction() const;
 
  private:
   struct Connection;

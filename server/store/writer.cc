@@ -13,9 +13,17 @@ namespace {
 
 constexpr size_t kMostRequestsTogether = 2048;
 
+absl::Status RolledBack() {
+  return absl::UnavailableError("the store rolled the transaction back; try again");
+}
+
+// Where the transaction is gone afterwards, the error is that of the whole.
 absl::Status InSavepoint(Database& db, const Writer::Request& request) {
   RETURN_IF_ERROR(db.Run("SAVEPOINT request"));
   const absl::Status status = request(db);
+  if (!db.in_transaction()) {
+    return status.ok() ? RolledBack() : status;
+  }
   if (!status.ok()) {
     RETURN_IF_ERROR(db.Run("ROLLBACK TO request"));
   }
@@ -106,13 +114,18 @@ void Writer::Transact(std::deque<Pending> batch) {
   absl::Status status = db_.Run("BEGIN IMMEDIATE");
   std::vector<absl::Status> results(batch.size(), status);
   if (status.ok()) {
-    for (size_t i = 0; i < batch.size(); ++i) {
+    for (size_t i = 0; i < batch.size() && status.ok(); ++i) {
       results[i] = InSavepoint(db_, batch[i].request);
+      if (!db_.in_transaction()) {
+        // As when the disk is full. What came after would commit by itself, statement by statement.
+        status = results[i];
+      }
     }
-    next_tick_ = hooks_.tick(db_);
-    status = db_.Run("COMMIT");
-    if (!status.ok()) {
-      // SQLite may have rolled back already, as it does when the disk is full.
+    if (status.ok()) {
+      next_tick_ = hooks_.tick(db_);
+      status = db_.in_transaction() ? db_.Run("COMMIT") : RolledBack();
+    }
+    if (db_.in_transaction()) {
       db_.Run("ROLLBACK").IgnoreError();
     }
   }
