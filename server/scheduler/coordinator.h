@@ -145,6 +145,7 @@ class Coordinator {
 
   // coordinator_reports.cc
   struct JobRow;
+  absl::Status RemoveJob(Database& db, const JobRow& job);  // it has its outcome
   absl::Status ApplyReport(Database& db, const bitquake::Report& report);
   absl::Status ApplyProbe(Database& db, const bitquake::Report& report, const ProbeOutcome& probe);
   absl::Status ApplyGolden(Database& db, const bitquake::Report& report,

@@ -40,6 +40,19 @@ absl::StatusOr<std::unique_ptr<Coordinator::JobRow>> Coordinator::FindJob(Databa
   return found;
 }
 
+absl::Status Coordinator::RemoveJob(Database& db, const JobRow& job) {
+  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job.job}));
+  // A late outcome may come for a job that was given up already, or is about to be leased again.
+  if (job.state == "ready") {
+    return db.Run("UPDATE batches SET ready = ready - 1 WHERE id = ?", {job.batch});
+  }
+  if (job.state == "poisoned") {
+    return db.Run("UPDATE campaigns SET jobs_poisoned = jobs_poisoned - 1 WHERE id = ?",
+                  {job.campaign});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& report) {
   ASSIGN_OR_RETURN(WorkerState * worker, Known(report.worker));
   worker->last_seen = clock_->Monotonic();
@@ -97,7 +110,7 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
     return ApplyFailure(db, report, failure);
   }
   RETURN_IF_ERROR(accepted);
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {probe.job}));
+  RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(
       db.Run("UPDATE campaigns SET jobs_done = jobs_done + 1 WHERE id = ?", {job->campaign}));
   CountImages(report, job->campaign, 0);
@@ -149,7 +162,7 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
       "seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       {job->variant, job->fold, job->job, golden.images, golden.top1, golden.top5, golden.digest,
        workers_[report.worker].identity.device_kind, Blob{golden.predictions}, golden.seconds}));
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job->job}));
+  RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(db.Run(
       "UPDATE campaigns SET jobs_done = jobs_done + 1, images_done = images_done + ? WHERE id = ?",
       {golden.images, job->campaign}));
@@ -210,7 +223,7 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
               trial.golden_top1, trial.golden_top5, trial.sdc, trial.right_to_wrong,
               trial.wrong_to_right, trial.due, trial.inferences, trial.outcome_digest,
               report.worker, worker.identity.device_kind, trial.seconds}));
-  RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job->job}));
+  RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
   RETURN_IF_ERROR(db.Run(
       "UPDATE campaigns SET jobs_done = jobs_done + 1, images_done = images_done + ? WHERE id = ?",
