@@ -9,12 +9,14 @@ namespace bitquake {
 
 TestCoordinator::TestCoordinator(SchedulerOptions options) : options_(options) { Restart(); }
 
-void TestCoordinator::Restart() {
+void TestCoordinator::Restart(int64_t spare_pages) {
   coordinator_.reset();
   absl::StatusOr<Database> db = Database::Open(path_, Database::Mode::kReadWrite);
   EXPECT_TRUE(db.ok()) << db.status();
   const absl::Status migrated = Migrate(*db);
   EXPECT_TRUE(migrated.ok()) << migrated;
+  const int64_t pages = db->QueryInt("PRAGMA page_count")->value_or(0);
+  EXPECT_TRUE(db->RunScript(absl::StrCat("PRAGMA max_page_count = ", pages + spare_pages)).ok());
   auto started = Coordinator::Start(*std::move(db), &clock_, options_);
   EXPECT_TRUE(started.ok()) << started.status();
   coordinator_ = *std::move(started);

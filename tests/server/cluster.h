@@ -83,14 +83,17 @@ inline constexpr int64_t kFoldImages[] = {5, 4};
 
 class TestCoordinator {
  public:
+  static constexpr int64_t kEndlessPages = 1'000'000;
+
   explicit TestCoordinator(SchedulerOptions options = {});
 
   Coordinator* operator->() { return coordinator_.get(); }
   Coordinator* get() { return coordinator_.get(); }
   const std::string& path() const { return path_; }
 
-  // As a new process on the same file would.
-  void Restart();
+  // As a new process on the same file would. With `spare_pages` the file can grow by so many pages
+  // before the disk is full.
+  void Restart(int64_t spare_pages = kEndlessPages);
   // Time passes; timers that are due have run when this returns.
   void Advance(absl::Duration time);
 
