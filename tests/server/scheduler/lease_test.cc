@@ -1,0 +1,277 @@
+// Leases: repeated, waited for, renewed, expired, lost.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/server/cluster.h"
+
+namespace bitquake {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::set<int64_t> JobsOf(const LeaseGrant& grant) {
+  std::set<int64_t> jobs;
+  for (const LeasedJob& job : grant.jobs) {
+    jobs.insert(job.job);
+  }
+  return jobs;
+}
+
+std::vector<int64_t> EndedOf(TestCoordinator& coordinator, const TestWorker& worker,
+                             std::vector<int64_t> leases) {
+  Pending<HeartbeatReply> reply;
+  coordinator->Heartbeat(worker.id(), std::move(leases), reply.Callback());
+  const auto answer = reply.Get();
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  return answer.ok() ? answer->ended_leases : std::vector<int64_t>{};
+}
+
+TEST(Lease, ARepeatedRequestNumberGivesTheSameLease) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  worker.WorkUntil(JobKind::kGolden);  // leaves this lease held
+  const auto first = worker.AskForLease(100, absl::ZeroDuration()).Get();
+  ASSERT_TRUE(first.ok() && *first != nullptr);
+  const auto again = worker.AskForLease(100, absl::ZeroDuration()).Get();
+  ASSERT_TRUE(again.ok() && *again != nullptr);
+  EXPECT_EQ((*again)->lease, (*first)->lease);
+  EXPECT_EQ(JobsOf(**again), JobsOf(**first));
+  EXPECT_EQ((*again)->resolved_json, (*first)->resolved_json);
+
+  coordinator.Restart();  // the reply was lost with the coordinator
+  const auto after = worker.AskForLease(100, absl::ZeroDuration()).Get();
+  ASSERT_TRUE(after.ok() && *after != nullptr);
+  EXPECT_EQ((*after)->lease, (*first)->lease);
+  EXPECT_EQ(JobsOf(**after), JobsOf(**first));
+}
+
+TEST(Lease, NoJobIsInTwoLeases) {
+  TestCoordinator coordinator;
+  TestWorker first(&coordinator, "first");
+  TestWorker second(&coordinator, "second");
+  coordinator.Submit();
+  first.AnswerAll(*first.Lease());
+  std::set<int64_t> jobs;
+  size_t count = 0;
+  for (bool more = true; more;) {
+    more = false;
+    for (TestWorker* worker : {&first, &second}) {
+      if (const auto grant = worker->Lease(); grant != nullptr) {
+        more = true;
+        count += grant->jobs.size();
+        jobs.merge(JobsOf(*grant));
+      }
+    }
+  }
+  EXPECT_EQ(count, static_cast<size_t>(kGoldenJobs + kTrialJobs));
+  EXPECT_EQ(jobs.size(), count);
+}
+
+TEST(Lease, WhoIsUnknownMustRegister) {
+  TestCoordinator coordinator;
+  Pending<std::unique_ptr<LeaseGrant>> lease;
+  coordinator->Lease("nobody", 1, absl::ZeroDuration(), lease.Callback());
+  EXPECT_EQ(lease.Get().status().code(), absl::StatusCode::kNotFound);
+  Pending<HeartbeatReply> heartbeat;
+  coordinator->Heartbeat("nobody", {}, heartbeat.Callback());
+  EXPECT_EQ(heartbeat.Get().status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(WaitingLease, IsServedWhenWorkArrives) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  auto reply = worker.AskForLease(100, absl::Seconds(30));
+  coordinator->counters();
+  EXPECT_FALSE(reply.arrived());
+  const std::string id = coordinator.Submit();
+  const auto grant = reply.Get();
+  ASSERT_TRUE(grant.ok()) << grant.status();
+  ASSERT_NE(*grant, nullptr);
+  EXPECT_EQ((*grant)->campaign, id);
+}
+
+TEST(WaitingLease, IsNullAtItsDeadlineAndNotBefore) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  auto reply = worker.AskForLease(100, absl::Seconds(30));
+  coordinator->counters();  // the request has begun to wait
+  coordinator.Advance(absl::Seconds(29.999));
+  EXPECT_FALSE(reply.arrived());
+  coordinator.Advance(absl::Milliseconds(1));
+  const auto grant = reply.Get();
+  ASSERT_TRUE(grant.ok()) << grant.status();
+  EXPECT_EQ(*grant, nullptr);
+}
+
+TEST(WaitingLease, IsCancelledWhenTheCallerGoesAway) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  Pending<std::unique_ptr<LeaseGrant>> reply;
+  const int64_t waiter = coordinator->Lease(worker.id(), 100, absl::Seconds(30), reply.Callback());
+  coordinator->StopWaiting(waiter);
+  EXPECT_EQ(reply.Get().status().code(), absl::StatusCode::kCancelled);
+  coordinator.Submit();
+  EXPECT_NE(worker.Lease(), nullptr) << "who went away has taken the job";
+}
+
+TEST(WaitingLease, IsUnavailableWhenTheCoordinatorStops) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  auto reply = worker.AskForLease(100, absl::Seconds(30));
+  coordinator->Stop();
+  EXPECT_EQ(reply.Get().status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST(Expiry, AJobIsHandedOutAgainWhenItsLeaseIsNotRenewed) {
+  TestCoordinator coordinator;
+  TestWorker lost(&coordinator, "lost");
+  TestWorker other(&coordinator, "other");
+  coordinator.Submit();
+  const auto old = lost.Lease();
+  coordinator.Advance(absl::Seconds(59));
+  EXPECT_EQ(other.Lease(), nullptr);
+  coordinator.Advance(absl::Seconds(1));
+  const auto grant = other.Lease();
+  ASSERT_NE(grant, nullptr);
+  EXPECT_EQ(JobsOf(*grant), JobsOf(*old));
+  EXPECT_GT(grant->lease, old->lease);
+  EXPECT_EQ(coordinator->counters().lease_expirations, 1);
+  EXPECT_THAT(EndedOf(coordinator, lost, {old->lease}), ElementsAre(old->lease));
+}
+
+TEST(Expiry, AHeartbeatPutsItOff) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  const auto grant = worker.Lease();
+  for (int i = 0; i < 5; ++i) {
+    coordinator.Advance(absl::Seconds(59));
+    EXPECT_THAT(EndedOf(coordinator, worker, {grant->lease}), IsEmpty());
+  }
+  EXPECT_EQ(coordinator->counters().lease_expirations, 0);
+}
+
+TEST(Expiry, AnothersHeartbeatDoesNotRenew) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  TestWorker other(&coordinator, "other");
+  coordinator.Submit();
+  const auto grant = worker.Lease();
+  coordinator.Advance(absl::Seconds(59));
+  EXPECT_THAT(EndedOf(coordinator, other, {grant->lease}), ElementsAre(grant->lease));
+  coordinator.Advance(absl::Seconds(1));
+  EXPECT_EQ(coordinator->counters().lease_expirations, 1);
+}
+
+TEST(Expiry, ALateOutcomeAndTheNewOneCountOnce) {
+  TestCoordinator coordinator;
+  TestWorker late(&coordinator, "late");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto old = late.WorkUntil(JobKind::kTrials);
+  coordinator.Advance(absl::Seconds(60));
+  std::unique_ptr<LeaseGrant> grant = other.Lease();
+  ASSERT_NE(grant, nullptr);
+  ASSERT_EQ(grant->jobs.size(), 1u) << "a suspect is leased alone";
+  ASSERT_EQ(JobsOf(*old).count(grant->jobs[0].job), 1u);
+
+  ASSERT_TRUE(late.Answer(*grant, grant->jobs[0]).ok());
+  const CampaignSnapshot once = coordinator.Snapshot(id);
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 0);
+  other.AnswerAll(*grant);
+  const CampaignSnapshot twice = coordinator.Snapshot(id);
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 0);
+  EXPECT_EQ(twice.jobs_done, once.jobs_done);
+  EXPECT_EQ(twice.images_done, once.images_done);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 1);
+  EXPECT_EQ(coordinator.Query("SELECT sum(folds_done) FROM trials"), 1);
+
+  ASSERT_NO_FATAL_FAILURE(other.WorkToEnd());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), kTrialJobs);
+}
+
+TEST(Expiry, ALateOutcomeOfAJobThatWaitsForANewLeaseLeavesNoEmptyLease) {
+  TestCoordinator coordinator;
+  TestWorker late(&coordinator, "late");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  for (const JobKind kind : {JobKind::kProbe, JobKind::kGolden, JobKind::kTrials}) {
+    const auto old = late.Lease();
+    ASSERT_EQ(old->kind, kind);
+    coordinator.Advance(absl::Seconds(60));
+    for (const LeasedJob& job : old->jobs) {
+      ASSERT_TRUE(late.Answer(*old, job).ok());
+    }
+    for (auto grant = other.Lease(); grant != nullptr; grant = other.Lease()) {
+      EXPECT_THAT(grant->jobs, testing::Not(IsEmpty())) << static_cast<int>(kind);
+      if (grant->kind != kind) {
+        ASSERT_TRUE(other.Report(grant->lease, LeaseEnd{}).ok());
+        break;
+      }
+      other.AnswerAll(*grant);
+    }
+  }
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 0);
+}
+
+TEST(NewInstance, OfAnOldWorkerIdGetsTheLostJobsBack) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w", "first");
+  coordinator.Submit();
+  const auto old = worker.Lease();
+  TestWorker same(&coordinator, "w", "first");
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM leases"), 1) << "a repeated call ends nothing";
+  TestWorker restarted(&coordinator, "w", "second");
+  const auto grant = restarted.Lease();
+  ASSERT_NE(grant, nullptr);
+  EXPECT_EQ(JobsOf(*grant), JobsOf(*old));
+  EXPECT_GT(grant->lease, old->lease);
+  EXPECT_THAT(EndedOf(coordinator, restarted, {old->lease, grant->lease}), ElementsAre(old->lease));
+}
+
+TEST(LeaseEnd, GivesBackWhatHasNoOutcome) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit();
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_GT(grant->jobs.size(), 1u);
+  ASSERT_TRUE(worker.Answer(*grant, grant->jobs[0]).ok());
+  TestWorker stranger(&coordinator, "stranger");
+  ASSERT_TRUE(stranger.Report(grant->lease, LeaseEnd{}).ok());
+  EXPECT_GT(coordinator.Snapshot(id).jobs_leased, 0) << "only its holder ends a lease";
+  ASSERT_TRUE(worker.Report(grant->lease, LeaseEnd{}).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_leased, 0);
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+}
+
+TEST(ListWorkers, SaysWhoIsLiveAndWhatTheyHold) {
+  TestCoordinator coordinator;
+  TestWorker idle(&coordinator, "idle");
+  coordinator.Advance(absl::Seconds(30));
+  TestWorker busy(&coordinator, "busy");
+  coordinator.Submit();
+  busy.Lease();
+  coordinator.Advance(absl::Seconds(31));
+  Pending<std::vector<WorkerSnapshot>> reply;
+  coordinator->ListWorkers(reply.Callback());
+  const auto workers = reply.Get();
+  ASSERT_TRUE(workers.ok()) << workers.status();
+  ASSERT_EQ(workers->size(), 2u);
+  EXPECT_EQ((*workers)[0].identity.id, "busy");
+  EXPECT_TRUE((*workers)[0].live);
+  EXPECT_EQ((*workers)[0].leased_jobs, 1);
+  EXPECT_EQ((*workers)[1].identity.id, "idle");
+  EXPECT_FALSE((*workers)[1].live);
+  EXPECT_EQ((*workers)[1].leased_jobs, 0);
+}
+
+}  // namespace
+}  // namespace bitquake

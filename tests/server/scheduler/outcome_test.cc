@@ -1,0 +1,183 @@
+// Outcomes are checked, counted once, and never believed blindly.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "tests/server/cluster.h"
+
+namespace bitquake {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kSums[] =
+    "SELECT coalesce(sum(images * 1000003 + top1 * 10007 + top5 * 1009 + sdc * 101 + due * 11 + "
+    "folds_done), 0) FROM trials";
+
+WorkerSnapshot Find(TestCoordinator& coordinator, const std::string& id) {
+  Pending<std::vector<WorkerSnapshot>> reply;
+  coordinator->ListWorkers(reply.Callback());
+  const auto workers = reply.Get();
+  for (const WorkerSnapshot& worker : *workers) {
+    if (worker.identity.id == id) {
+      return worker;
+    }
+  }
+  ADD_FAILURE() << "no worker " << id;
+  return {};
+}
+
+bool ToldToDrain(TestCoordinator& coordinator, const std::string& id) {
+  Pending<HeartbeatReply> reply;
+  coordinator->Heartbeat(id, {}, reply.Callback());
+  return reply.Get()->drain;
+}
+
+struct WrongOutcome {
+  const char* name;
+  std::function<void(TrialOutcomeReport&)> spoil;
+  const char* why;
+};
+std::ostream& operator<<(std::ostream& out, const WrongOutcome& wrong) { return out << wrong.name; }
+
+class WrongOutcomeTest : public testing::TestWithParam<WrongOutcome> {};
+
+TEST_P(WrongOutcomeTest, QuarantinesTheWorkerAndIsNotInTheResults) {
+  TestCoordinator coordinator;
+  TestWorker good(&coordinator, "good");
+  const std::string id = coordinator.Submit();
+  // The first fold of every trial is done, so that its fault list is known.
+  good.AnswerAll(*good.WorkUntil(JobKind::kTrials));
+  TestWorker bad(&coordinator, "bad");
+  const auto grant = bad.Lease();
+  ASSERT_NE(grant, nullptr);
+  ASSERT_EQ(grant->jobs[0].fold, 1);
+  const int64_t sums = coordinator.Query(kSums);
+  const int64_t done = coordinator.Snapshot(id).jobs_done;
+
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  GetParam().spoil(outcome);
+  EXPECT_TRUE(bad.Report(grant->lease, outcome).ok()) << "acknowledged, and not believed";
+  EXPECT_EQ(coordinator.Query(kSums), sums);
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_done, done);
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_leased, 0) << "what it held has gone back";
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms WHERE worker = 'bad'"), 1);
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 1);
+  EXPECT_THAT(Find(coordinator, "bad").quarantine, HasSubstr(GetParam().why));
+  EXPECT_TRUE(ToldToDrain(coordinator, "bad"));
+  EXPECT_FALSE(ToldToDrain(coordinator, "good"));
+
+  // Nothing more is believed or given, not even after a restart.
+  coordinator.Restart();
+  ASSERT_TRUE(bad.Answer(*grant, grant->jobs[0]).ok());
+  EXPECT_EQ(coordinator.Query(kSums), sums);
+  EXPECT_EQ(bad.AskForLease(100, absl::ZeroDuration()).Get().status().code(),
+            absl::StatusCode::kPermissionDenied);
+
+  ASSERT_NO_FATAL_FAILURE(good.WorkToEnd());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes WHERE worker = 'bad'"), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Outcomes, WrongOutcomeTest,
+    testing::Values(WrongOutcome{"GoldenDigest",
+                                 [](TrialOutcomeReport& o) { o.golden_digest = "other"; },
+                                 "golden"},
+                    WrongOutcome{"ImageCount", [](TrialOutcomeReport& o) { ++o.images; }, "images"},
+                    WrongOutcome{"FewerFlips", [](TrialOutcomeReport& o) { --o.flips; }, "flipped"},
+                    WrongOutcome{"FaultsDigest",
+                                 [](TrialOutcomeReport& o) { o.faults_digest = "other"; },
+                                 "fault list"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Quarantine, EndsWithANewProcess) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w", "first");
+  coordinator.Submit();
+  const auto grant = worker.Lease();
+  FailureReport failure;
+  failure.jobs = {grant->jobs[0].job};
+  failure.error = "a patch was not found again";
+  failure.untrusted = true;
+  ASSERT_TRUE(worker.Report(grant->lease, failure).ok());
+  EXPECT_EQ(Find(coordinator, "w").quarantine, failure.error);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms WHERE kind = 'failed proof'"), 1);
+  TestWorker same(&coordinator, "w", "first");
+  EXPECT_TRUE(ToldToDrain(coordinator, "w"));
+  TestWorker restarted(&coordinator, "w", "second");
+  EXPECT_FALSE(ToldToDrain(coordinator, "w"));
+  EXPECT_NE(restarted.Lease(), nullptr);
+}
+
+TEST(Outcome, OfAnotherDeviceKindMayHaveOtherDigests) {
+  TestCoordinator coordinator;
+  TestWorker cpu(&coordinator, "c", "first", "cpu");
+  TestWorker gpu(&coordinator, "g", "first", "gpu");
+  const std::string id = coordinator.Submit();
+  const auto grant = cpu.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  ASSERT_TRUE(cpu.Report(grant->lease, outcome).ok());
+  // A late second outcome, then one with logits of its own kind.
+  outcome.outcome_digest = "of a gpu";
+  ASSERT_TRUE(gpu.Report(grant->lease, outcome).ok());
+  outcome = TestWorker::RightTrial(*grant, grant->jobs[1]);
+  outcome.golden_digest = "of a gpu";
+  ASSERT_TRUE(gpu.Report(grant->lease, outcome).ok());
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 0);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 2);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms"), 0);
+}
+
+TEST(Outcome, ASecondOneThatDiffersRaisesAnAlarmAndChangesNothing) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_TRUE(worker.Answer(*grant, grant->jobs[0]).ok());
+  const int64_t sums = coordinator.Query(kSums);
+  const CampaignSnapshot before = coordinator.Snapshot(id);
+
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.outcome_digest = "another";
+  outcome.top1 = 0;
+  ASSERT_TRUE(other.Report(grant->lease, outcome).ok());
+  EXPECT_EQ(coordinator.Query(kSums), sums);
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_done, before.jobs_done);
+  EXPECT_EQ(coordinator.Snapshot(id).images_done, before.images_done);
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 1);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms WHERE kind = 'second outcome differs' "
+                              "AND worker = 'other'"),
+            1);
+}
+
+TEST(Outcome, ASecondGoldenThatDiffersRaisesAnAlarm) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  const auto grant = worker.WorkUntil(JobKind::kGolden);
+  GoldenOutcomeReport golden = TestWorker::RightGolden(*grant, grant->jobs[0]);
+  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
+  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
+  EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 0);
+  golden.digest = "another";
+  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
+  EXPECT_EQ(coordinator->counters().digest_mismatches, 1);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM goldens WHERE digest = 'another'"), 0);
+}
+
+TEST(Outcome, OfAWorkerThatIsUnknownIsRefused) {
+  TestCoordinator coordinator;
+  Pending<bool> reply;
+  coordinator->Report({"nobody", 1, LeaseEnd{}},
+                      [done = reply.Callback()](const absl::Status& status) { done(status); });
+  EXPECT_EQ(reply.Get().status().code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace bitquake

@@ -1,0 +1,144 @@
+#include "server/store/database.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "server/store/migrations.h"
+#include "tests/server/cluster.h"
+
+namespace bitquake {
+namespace {
+
+using testing::HasSubstr;
+
+class DatabaseTest : public testing::Test {
+ protected:
+  absl::StatusOr<Database> Open(Database::Mode mode = Database::Mode::kReadWrite) {
+    return Database::Open(path_, mode);
+  }
+  void Write(const std::string& bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
+
+  ScratchFolder folder_;
+  const std::string path_ = folder_.Path("test.db");
+};
+
+TEST_F(DatabaseTest, AnEmptyFileIsMigratedToTheSchema) {
+  Write("");
+  auto db = Open();
+  ASSERT_TRUE(db.ok()) << db.status();
+  ASSERT_TRUE(Migrate(*db).ok());
+  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), SchemaVersion());
+  for (const char* table : {"campaigns", "models", "variants", "cells", "batches", "jobs", "leases",
+                            "workers", "goldens", "outcomes", "trials", "alarms"}) {
+    EXPECT_EQ(**db->QueryInt(std::string("SELECT count(*) FROM ") + table), 0) << table;
+  }
+}
+
+TEST_F(DatabaseTest, WhatWasWrittenIsThereAfterReopening) {
+  {
+    auto db = Open();
+    ASSERT_TRUE(db.ok()) << db.status();
+    ASSERT_TRUE(Migrate(*db).ok());
+    ASSERT_TRUE(db->Run("INSERT INTO alarms (unix_ms, kind, worker, detail) VALUES (?, ?, ?, ?)",
+                        {7, "kind", "worker", "detail"})
+                    .ok());
+  }
+  auto db = Open();
+  ASSERT_TRUE(db.ok()) << db.status();
+  ASSERT_TRUE(Migrate(*db).ok());  // nothing is left to do
+  EXPECT_EQ(**db->QueryInt("SELECT unix_ms FROM alarms"), 7);
+}
+
+TEST_F(DatabaseTest, ASchemaNewerThanTheProgramIsRefusedAndLeftAlone) {
+  auto db = Open();
+  ASSERT_TRUE(Migrate(*db).ok());
+  const int newer = SchemaVersion() + 1;
+  ASSERT_TRUE(db->RunScript("PRAGMA user_version = " + std::to_string(newer)).ok());
+  const absl::Status refused = Migrate(*db);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("newer"));
+  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), newer);
+}
+
+TEST_F(DatabaseTest, ADatabaseOfSomethingElseIsRefusedAndLeftAlone) {
+  auto db = Open();
+  ASSERT_TRUE(db->RunScript("CREATE TABLE songs (title TEXT)").ok());
+  EXPECT_EQ(Migrate(*db).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(**db->QueryInt("SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+TEST_F(DatabaseTest, AFileThatIsNoDatabaseIsRefusedAndLeftAlone) {
+  for (const size_t size : {10, 100, 5000}) {
+    const std::string text(size, 'x');
+    Write(text);
+    const auto db = Open();
+    EXPECT_EQ(db.status().code(), absl::StatusCode::kFailedPrecondition) << db.status();
+    std::ifstream file(path_, std::ios::binary);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
+  }
+}
+
+TEST_F(DatabaseTest, AMissingFileIsNotFoundForAReaderAndNotMade) {
+  EXPECT_EQ(Open(Database::Mode::kReadOnly).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(DatabaseTest, AReaderCannotWriteAndSeesWhatIsCommittedOnly) {
+  auto writer = Open();
+  ASSERT_TRUE(writer->RunScript("CREATE TABLE t (a INTEGER)").ok());
+  auto reader = Open(Database::Mode::kReadOnly);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(reader->Run("INSERT INTO t VALUES (1)").code(), absl::StatusCode::kPermissionDenied);
+
+  ASSERT_TRUE(writer->Run("BEGIN").ok());
+  ASSERT_TRUE(writer->Run("INSERT INTO t VALUES (?)", {1}).ok());
+  EXPECT_EQ(**reader->QueryInt("SELECT count(*) FROM t"), 0);
+  ASSERT_TRUE(writer->Run("COMMIT").ok());
+  EXPECT_EQ(**reader->QueryInt("SELECT count(*) FROM t"), 1);
+}
+
+TEST_F(DatabaseTest, ValuesComeBackAsTheyWereBound) {
+  auto db = Open();
+  ASSERT_TRUE(
+      db->RunScript("CREATE TABLE t (a INTEGER, b REAL, c TEXT, d BLOB, e TEXT) STRICT").ok());
+  const std::string bytes("a\0b", 3);
+  ASSERT_TRUE(db->Run("INSERT INTO t VALUES (?, ?, ?, ?, ?)",
+                      {int64_t{1} << 62, 1e-300, bytes, Blob{bytes}, nullptr})
+                  .ok());
+  int rows = 0;
+  ASSERT_TRUE(db->ForEach("SELECT a, b, c, d, e FROM t", {}, [&](const Row& row) {
+                  ++rows;
+                  EXPECT_EQ(row.Int(0), int64_t{1} << 62);
+                  EXPECT_EQ(row.Double(1), 1e-300);
+                  EXPECT_EQ(row.Text(2), bytes);
+                  EXPECT_EQ(row.Text(3), bytes);
+                  EXPECT_TRUE(row.IsNull(4));
+                  return absl::OkStatus();
+                }).ok());
+  EXPECT_EQ(rows, 1);
+  // A kept statement forgets what was bound to it.
+  ASSERT_TRUE(db->Run("INSERT INTO t (a) VALUES (?)", {2}).ok());
+  ASSERT_TRUE(db->Run("INSERT INTO t (a) VALUES (?)").ok());
+  EXPECT_EQ(**db->QueryInt("SELECT count(*) FROM t WHERE a IS NULL"), 1);
+  EXPECT_FALSE(db->QueryInt("SELECT max(a) FROM t WHERE a < 0")->has_value());
+}
+
+TEST_F(DatabaseTest, AConstraintIsAlreadyExists) {
+  auto db = Open();
+  ASSERT_TRUE(db->RunScript("CREATE TABLE t (a INTEGER UNIQUE, b INTEGER REFERENCES t (a))").ok());
+  ASSERT_TRUE(db->Run("INSERT INTO t (a) VALUES (1)").ok());
+  EXPECT_EQ(db->Run("INSERT INTO t (a) VALUES (1)").code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(db->Run("INSERT INTO t VALUES (2, 3)").code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(DatabaseTest, AMistakeInTheStatementIsInternalAndNamesIt) {
+  auto db = Open();
+  const absl::Status status = db->Run("SELECT nothing FROM nowhere");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("nowhere"));
+}
+
+}  // namespace
+}  // namespace bitquake
