@@ -83,10 +83,10 @@ std::unique_ptr<LeaseGrant> TestWorker::Lease() {
   return grant.ok() ? *std::move(grant) : nullptr;
 }
 
-absl::Status TestWorker::Report(int64_t lease, decltype(Report::body) body) {
+absl::Status TestWorker::Report(const LeaseGrant& grant, decltype(Report::body) body) {
   Pending<bool> reply;
   (*coordinator_)
-      ->Report({id_, lease, std::move(body)},
+      ->Report({id_, grant.campaign, grant.lease, std::move(body)},
                [done = reply.Callback()](const absl::Status& status) {
                  done(status.ok() ? absl::StatusOr<bool>(true) : status);
                });
@@ -100,17 +100,17 @@ absl::Status TestWorker::Fail(const LeaseGrant& grant, const std::string& error,
   }
   failure.error = error;
   failure.permanent = permanent;
-  return Report(grant.lease, failure);
+  return Report(grant, failure);
 }
 
 absl::Status TestWorker::Answer(const LeaseGrant& grant, const LeasedJob& job) {
   switch (grant.kind) {
     case JobKind::kProbe:
-      return Report(grant.lease, RightProbe(grant));
+      return Report(grant, RightProbe(grant));
     case JobKind::kGolden:
-      return Report(grant.lease, RightGolden(grant, job));
+      return Report(grant, RightGolden(grant, job));
     case JobKind::kTrials:
-      return Report(grant.lease, RightTrial(grant, job));
+      return Report(grant, RightTrial(grant, job));
   }
   return absl::InternalError("no such kind");
 }
@@ -120,7 +120,7 @@ void TestWorker::AnswerAll(const LeaseGrant& grant) {
     const absl::Status answered = Answer(grant, job);
     EXPECT_TRUE(answered.ok()) << answered;
   }
-  const absl::Status ended = Report(grant.lease, LeaseEnd{});
+  const absl::Status ended = Report(grant, LeaseEnd{});
   EXPECT_TRUE(ended.ok()) << ended;
 }
 

@@ -124,7 +124,7 @@ class TestWorker {
   Pending<std::unique_ptr<LeaseGrant>> AskForLease(int64_t request_number, absl::Duration wait);
   // Null if there is no work now.
   std::unique_ptr<LeaseGrant> Lease();
-  absl::Status Report(int64_t lease, decltype(Report::body) body);
+  absl::Status Report(const LeaseGrant& grant, decltype(Report::body) body);
   absl::Status Fail(const LeaseGrant& grant, const std::string& error, bool permanent = false);
   // Reports the right outcome of one job, or of all and the lease's end.
   absl::Status Answer(const LeaseGrant& grant, const LeasedJob& job);

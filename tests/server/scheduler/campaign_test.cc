@@ -205,7 +205,7 @@ TEST(Campaign, AProbeOfOtherDataIsRefusedAndCounted) {
   const auto grant = second.Lease();
   ProbeOutcome probe = TestWorker::RightProbe(*grant);
   probe.data_digest = "other data";
-  ASSERT_TRUE(second.Report(grant->lease, probe).ok());
+  ASSERT_TRUE(second.Report(*grant, probe).ok());
   EXPECT_EQ(coordinator.Snapshot(id).state, "probing");
   EXPECT_EQ(coordinator->counters().digest_mismatches, 1);
   EXPECT_EQ(second.Lease(), nullptr) << "it cannot run this campaign";

@@ -87,7 +87,9 @@ TEST_F(LastJobTest, MayOnlyBeFailedByWhoHoldsIt) {
   FailureReport failure;
   failure.jobs = {grant_->jobs[0].job};
   failure.error = "not mine";
-  ASSERT_TRUE(other.Report(grant_->lease + 1, failure).ok());
+  LeaseGrant another = *grant_;
+  ++another.lease;
+  ASSERT_TRUE(other.Report(another, failure).ok());
   EXPECT_EQ(coordinator_.Snapshot(id_).jobs_leased, 1);
   EXPECT_EQ(coordinator_.Query("SELECT failures FROM jobs"), 0);
 }
@@ -108,25 +110,29 @@ TEST_F(LastJobTest, ThatIsLostAloneTooOftenIsPoisoned) {
 
 TEST_F(LastJobTest, ThatEndsItsLeaseInOrderIsNotCountedAsLost) {
   for (int i = 0; i < 10; ++i) {
-    ASSERT_TRUE(worker_.Report(grant_->lease, LeaseEnd{}).ok());
+    ASSERT_TRUE(worker_.Report(*grant_, LeaseEnd{}).ok());
     grant_ = worker_.Lease();
     ASSERT_NE(grant_, nullptr);
   }
   EXPECT_EQ(coordinator_.Query("SELECT losses FROM jobs"), 0);
 }
 
-TEST(LostLease, OfManyJobsMakesThemSuspectsThatAreLeasedAlone) {
+TEST(LostLease, OfManyJobsMakesThemSuspectsAndInTheEndEachIsAlone) {
   SchedulerOptions options;
-  options.max_losses = 1;
+  options.max_losses = 3;
   TestCoordinator coordinator(options);
   TestWorker worker(&coordinator, "w");
   const std::string id = coordinator.Submit();
-  const auto lost = worker.WorkUntil(JobKind::kTrials);
-  ASSERT_GT(lost->jobs.size(), 1u);
-  coordinator.Advance(options.lease);
-  EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, 0);
-  const auto alone = worker.Lease();
-  ASSERT_EQ(alone->jobs.size(), 1u);
+  std::unique_ptr<LeaseGrant> lost = worker.WorkUntil(JobKind::kTrials);
+  for (int losses = 1; losses <= 3; ++losses) {
+    ASSERT_GT(lost->jobs.size(), 1u) << losses;
+    coordinator.Advance(options.lease);
+    EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, 0);
+    EXPECT_EQ(coordinator.Query("SELECT max(losses) FROM jobs"), losses);
+    lost = worker.Lease();
+    ASSERT_NE(lost, nullptr);
+  }
+  ASSERT_EQ(lost->jobs.size(), 1u);
   coordinator.Advance(options.lease);
   EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, 1) << "the one that was alone, and no other";
   ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
@@ -186,7 +192,7 @@ TEST(PermanentFailure, ExcludesTheWorkerAndAnotherGetsTheJob) {
   const auto again = second.Lease();
   ASSERT_NE(again, nullptr);
   EXPECT_EQ(again->jobs[0].job, grant->jobs[0].job);
-  ASSERT_TRUE(second.Report(again->lease, LeaseEnd{}).ok());
+  ASSERT_TRUE(second.Report(*again, LeaseEnd{}).ok());
 
   // Another campaign may suit it.
   const std::string other = coordinator.Submit(kSmallCampaign, "other");
@@ -206,6 +212,27 @@ TEST(PermanentFailure, WithNobodyElseToRunItFailsTheCampaign) {
   EXPECT_EQ(now.state, "failed");
   EXPECT_THAT(now.error, HasSubstr("no such model"));
   EXPECT_EQ(coordinator.Query("SELECT count(*) FROM leases"), 0);
+}
+
+TEST(PermanentFailure, OfACampaignThatHasResultsPausesItUntilItIsMended) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit();
+  worker.AnswerAll(*worker.WorkUntil(JobKind::kTrials));
+  const int64_t done = coordinator.Snapshot(id).jobs_done;
+  ASSERT_TRUE(worker.Fail(*worker.Lease(), "the model changed", /*permanent=*/true).ok());
+  CampaignSnapshot now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.state, "paused");
+  EXPECT_THAT(now.error, HasSubstr("the model changed"));
+  EXPECT_EQ(now.jobs_done, done);
+  EXPECT_EQ(worker.Lease(), nullptr);
+
+  ASSERT_TRUE(coordinator.Control(id, Coordinator::Command::kResume).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).error, "");
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.state, "done");
+  EXPECT_EQ(now.jobs_done, now.jobs_total);
 }
 
 }  // namespace

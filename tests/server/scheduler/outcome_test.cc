@@ -58,7 +58,7 @@ TEST_P(WrongOutcomeTest, QuarantinesTheWorkerAndIsNotInTheResults) {
 
   TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
   GetParam().spoil(outcome);
-  EXPECT_TRUE(bad.Report(grant->lease, outcome).ok()) << "acknowledged, and not believed";
+  EXPECT_TRUE(bad.Report(*grant, outcome).ok()) << "acknowledged, and not believed";
   EXPECT_EQ(coordinator.Query(kSums), sums);
   EXPECT_EQ(coordinator.Snapshot(id).jobs_done, done);
   EXPECT_EQ(coordinator.Snapshot(id).jobs_leased, 0) << "what it held has gone back";
@@ -82,15 +82,90 @@ TEST_P(WrongOutcomeTest, QuarantinesTheWorkerAndIsNotInTheResults) {
 
 INSTANTIATE_TEST_SUITE_P(
     Outcomes, WrongOutcomeTest,
-    testing::Values(WrongOutcome{"GoldenDigest",
-                                 [](TrialOutcomeReport& o) { o.golden_digest = "other"; },
-                                 "golden"},
-                    WrongOutcome{"ImageCount", [](TrialOutcomeReport& o) { ++o.images; }, "images"},
+    testing::Values(WrongOutcome{"ImageCount", [](TrialOutcomeReport& o) { ++o.images; }, "images"},
                     WrongOutcome{"FewerFlips", [](TrialOutcomeReport& o) { --o.flips; }, "flipped"},
                     WrongOutcome{"FaultsDigest",
                                  [](TrialOutcomeReport& o) { o.faults_digest = "other"; },
                                  "fault list"}),
     [](const auto& info) { return info.param.name; });
+
+TEST(GoldenDigest, OfOneAgainstOnePausesTheCampaignAndBlamesNobody) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.golden_digest = "different";
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  const CampaignSnapshot now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.state, "paused");
+  EXPECT_THAT(now.error, AllOf(HasSubstr("'one'"), HasSubstr("'other'"), HasSubstr("different")));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms"), 1);
+  EXPECT_EQ(Find(coordinator, "one").quarantine, "");
+  EXPECT_EQ(Find(coordinator, "other").quarantine, "");
+  EXPECT_EQ(other.Lease(), nullptr);
+}
+
+TEST(GoldenDigest, OfOneAgainstTwoQuarantinesTheOne) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  TestWorker two(&coordinator, "two");
+  TestWorker third(&coordinator, "third");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  ASSERT_TRUE(two.Answer(*grant, grant->jobs[0]).ok());
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[1]);
+  ASSERT_EQ(grant->jobs[1].fold, grant->jobs[0].fold);
+  outcome.golden_digest = "different";
+  ASSERT_TRUE(third.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "running");
+  EXPECT_THAT(Find(coordinator, "third").quarantine, HasSubstr("golden logits"));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 1);
+}
+
+TEST(GoldenOutcome, OverOtherImagesQuarantinesTheWorker) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  const auto grant = worker.WorkUntil(JobKind::kGolden);
+  GoldenOutcomeReport golden = TestWorker::RightGolden(*grant, grant->jobs[0]);
+  ++golden.images;
+  ASSERT_TRUE(worker.Report(*grant, golden).ok());
+  EXPECT_THAT(Find(coordinator, "w").quarantine, HasSubstr("images"));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM goldens"), 0);
+}
+
+TEST(Outcome, ForACampaignThatIsNotInTheStoreChangesNothing) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit();
+  auto grant = worker.WorkUntil(JobKind::kTrials);
+  const int64_t done = coordinator.Snapshot(id).jobs_done;
+  LeaseGrant elsewhere = *grant;
+  elsewhere.campaign = "of-another-store";
+  ASSERT_TRUE(worker.Answer(elsewhere, grant->jobs[0]).ok()) << "acknowledged, to be forgotten";
+  ASSERT_TRUE(worker.Fail(elsewhere, "no such model", /*permanent=*/true).ok());
+  ASSERT_TRUE(worker.Report(elsewhere, LeaseEnd{}).ok());
+  const CampaignSnapshot now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.jobs_done, done);
+  EXPECT_EQ(now.jobs_leased, static_cast<int64_t>(grant->jobs.size()));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+}
+
+TEST(Outcome, OfAnotherCampaignsJobOrAnotherKindIsRefused) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  LeaseGrant elsewhere = *grant;
+  elsewhere.campaign = coordinator.Submit(kSmallCampaign, "other");
+  EXPECT_EQ(worker.Answer(elsewhere, grant->jobs[0]).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(worker.Report(*grant, TestWorker::RightGolden(*grant, grant->jobs[0])).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+}
 
 TEST(Quarantine, EndsWithANewProcess) {
   TestCoordinator coordinator;
@@ -101,7 +176,7 @@ TEST(Quarantine, EndsWithANewProcess) {
   failure.jobs = {grant->jobs[0].job};
   failure.error = "a patch was not found again";
   failure.untrusted = true;
-  ASSERT_TRUE(worker.Report(grant->lease, failure).ok());
+  ASSERT_TRUE(worker.Report(*grant, failure).ok());
   EXPECT_EQ(Find(coordinator, "w").quarantine, failure.error);
   EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms WHERE kind = 'failed proof'"), 1);
   TestWorker same(&coordinator, "w", "first");
@@ -118,13 +193,13 @@ TEST(Outcome, OfAnotherDeviceKindMayHaveOtherDigests) {
   const std::string id = coordinator.Submit();
   const auto grant = cpu.WorkUntil(JobKind::kTrials);
   TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  ASSERT_TRUE(cpu.Report(grant->lease, outcome).ok());
+  ASSERT_TRUE(cpu.Report(*grant, outcome).ok());
   // A late second outcome, then one with logits of its own kind.
   outcome.outcome_digest = "of a gpu";
-  ASSERT_TRUE(gpu.Report(grant->lease, outcome).ok());
+  ASSERT_TRUE(gpu.Report(*grant, outcome).ok());
   outcome = TestWorker::RightTrial(*grant, grant->jobs[1]);
   outcome.golden_digest = "of a gpu";
-  ASSERT_TRUE(gpu.Report(grant->lease, outcome).ok());
+  ASSERT_TRUE(gpu.Report(*grant, outcome).ok());
   EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
   EXPECT_EQ(coordinator->counters().digest_mismatches, 0);
   EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 2);
@@ -144,7 +219,7 @@ TEST(Outcome, ASecondOneThatDiffersRaisesAnAlarmAndChangesNothing) {
   TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
   outcome.outcome_digest = "another";
   outcome.top1 = 0;
-  ASSERT_TRUE(other.Report(grant->lease, outcome).ok());
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
   EXPECT_EQ(coordinator.Query(kSums), sums);
   EXPECT_EQ(coordinator.Snapshot(id).jobs_done, before.jobs_done);
   EXPECT_EQ(coordinator.Snapshot(id).images_done, before.images_done);
@@ -161,12 +236,12 @@ TEST(Outcome, ASecondGoldenThatDiffersRaisesAnAlarm) {
   coordinator.Submit();
   const auto grant = worker.WorkUntil(JobKind::kGolden);
   GoldenOutcomeReport golden = TestWorker::RightGolden(*grant, grant->jobs[0]);
-  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
-  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
+  ASSERT_TRUE(worker.Report(*grant, golden).ok());
+  ASSERT_TRUE(worker.Report(*grant, golden).ok());
   EXPECT_EQ(coordinator->counters().duplicate_outcomes, 1);
   EXPECT_EQ(coordinator->counters().digest_mismatches, 0);
   golden.digest = "another";
-  ASSERT_TRUE(worker.Report(grant->lease, golden).ok());
+  ASSERT_TRUE(worker.Report(*grant, golden).ok());
   EXPECT_EQ(coordinator->counters().digest_mismatches, 1);
   EXPECT_EQ(coordinator.Query("SELECT count(*) FROM goldens WHERE digest = 'another'"), 0);
 }
@@ -174,7 +249,7 @@ TEST(Outcome, ASecondGoldenThatDiffersRaisesAnAlarm) {
 TEST(Outcome, OfAWorkerThatIsUnknownIsRefused) {
   TestCoordinator coordinator;
   Pending<bool> reply;
-  coordinator->Report({"nobody", 1, LeaseEnd{}},
+  coordinator->Report({"nobody", "small", 1, LeaseEnd{}},
                       [done = reply.Callback()](const absl::Status& status) { done(status); });
   EXPECT_EQ(reply.Get().status().code(), absl::StatusCode::kNotFound);
 }

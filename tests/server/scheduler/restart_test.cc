@@ -25,7 +25,7 @@ TEST(Restart, KeepsEveryAcknowledgedOutcomeAndGivesOutTheRest) {
       ++acknowledged;
       EXPECT_EQ(coordinator.Snapshot(id).jobs_done, acknowledged);
     }
-    ASSERT_TRUE(worker.Report(grant->lease, LeaseEnd{}).ok());
+    ASSERT_TRUE(worker.Report(*grant, LeaseEnd{}).ok());
   }
   coordinator.Restart();
   const CampaignSnapshot now = coordinator.Snapshot(id);
@@ -78,7 +78,7 @@ TEST(Restart, LeaseNumbersAreNeverUsedAgain) {
   TestWorker worker(&coordinator, "w");
   coordinator.Submit();
   const auto first = worker.Lease();
-  ASSERT_TRUE(worker.Report(first->lease, LeaseEnd{}).ok());
+  ASSERT_TRUE(worker.Report(*first, LeaseEnd{}).ok());
   coordinator.Restart();
   EXPECT_GT(worker.Lease()->lease, first->lease);
 }
@@ -109,7 +109,7 @@ TEST(FullDisk, LosesNothingAcknowledgedAndWorkGoesOnWithSpace) {
         status = worker.Answer(**grant, job);
         acknowledged += status.ok() ? 1 : 0;
       }
-      status.Update(worker.Report((*grant)->lease, LeaseEnd{}));
+      status.Update(worker.Report(**grant, LeaseEnd{}));
     }
     if (!status.ok()) {
       ++times_full;

@@ -74,6 +74,7 @@ TEST_F(WorkerServiceTest, OutcomesAreAcknowledgedAfterTheirCommit) {
     report.set_worker_id("w");
     report.set_sequence(++sequence);
     report.set_lease_id(response.lease().lease_id());
+    report.set_campaign_id(id);
     v1::TrialReport* trial = report.mutable_trial();
     trial->set_job_id(right.job);
     trial->set_images(right.images);
@@ -102,7 +103,7 @@ TEST_F(WorkerServiceTest, OutcomesAreAcknowledgedAfterTheirCommit) {
   EXPECT_EQ(Get(id).jobs_done(), kProbeJobs + kGoldenJobs + sequence - 70);
 }
 
-TEST_F(WorkerServiceTest, AReportWithNothingInItEndsTheStreamUnacknowledged) {
+TEST_F(WorkerServiceTest, ARefusedReportIsNamedAndTheOthersGoOn) {
   ASSERT_TRUE(Register().ok());
   Context context;
   const auto stream = workers_->StreamOutcomes(&context);
@@ -111,8 +112,15 @@ TEST_F(WorkerServiceTest, AReportWithNothingInItEndsTheStreamUnacknowledged) {
   report.set_sequence(1);
   ASSERT_TRUE(stream->Write(report));
   v1::OutcomeAck ack;
-  EXPECT_FALSE(stream->Read(&ack));
-  EXPECT_EQ(stream->Finish().error_code(), StatusCode::INVALID_ARGUMENT);
+  ASSERT_TRUE(stream->Read(&ack));
+  EXPECT_EQ(ack.sequence(), 1);
+  EXPECT_EQ(ack.error(), "an outcome report without a report in it");
+  report.set_sequence(2);
+  report.mutable_lease_end();
+  ASSERT_TRUE(stream->Write(report));
+  ASSERT_TRUE(stream->Read(&ack));
+  EXPECT_EQ(ack.sequence(), 2);
+  EXPECT_EQ(ack.error(), "");
 }
 
 TEST_F(WorkerServiceTest, WhatCannotBeTakenIsNotAcknowledged) {
@@ -130,7 +138,7 @@ TEST_F(WorkerServiceTest, WhatCannotBeTakenIsNotAcknowledged) {
 
 TEST_F(WorkerServiceTest, AHeartbeatNamesTheLeasesThatHaveEndedAndWhoMustDrain) {
   ASSERT_TRUE(Register().ok());
-  SubmitSmall();
+  const std::string id = SubmitSmall();
   const int64_t lease = Lease(1).lease().lease_id();
   v1::HeartbeatRequest request;
   request.set_worker_id("w");
@@ -149,6 +157,7 @@ TEST_F(WorkerServiceTest, AHeartbeatNamesTheLeasesThatHaveEndedAndWhoMustDrain) 
   v1::OutcomeReport report;
   report.set_worker_id("w");
   report.set_lease_id(lease);
+  report.set_campaign_id(id);
   report.mutable_failure()->set_error("a patch was not found again");
   report.mutable_failure()->set_untrusted(true);
   ASSERT_TRUE(stream->Write(report));
