@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "bitquake/v1/campaign.grpc.pb.h"
@@ -58,7 +59,7 @@ CampaignStatus FromProto(const v1::CampaignStatus& from) {
   if (from.has_worst_cell()) {
     const v1::WorstCell& worst = from.worst_cell();
     status.worst_cell = absl::StrCat(worst.model(), " ", worst.format(), " ", worst.target(),
-                                     " at ", FormatNumber(worst.ber()));
+                                     absl::StrFormat(" at %.2e", worst.ber()));
     status.worst_half_width = worst.half_width();
   }
   status.submitted_unix_ms = from.submitted_unix_ms();

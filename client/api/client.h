@@ -33,7 +33,7 @@ struct CampaignStatus {
   double eta_seconds = 0;        // 0: unknown
   int workers = 0;
   int64_t cells = 0;
-  std::string worst_cell;       // "model int8 blocks.0 at 1e-05"; empty: unknown
+  std::string worst_cell;       // "model int8 blocks.0 at 1.00e-05"; empty: unknown
   double worst_half_width = 0;  // percentage points
   int64_t submitted_unix_ms = 0;
   int64_t finished_unix_ms = 0;

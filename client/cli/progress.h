@@ -17,10 +17,10 @@ class Progress {
   void Show(const CampaignStatus& status);
   // A line of its own.
   void Note(const std::string& line);
-
- private:
+  // What follows begins on a new line.
   void EndLine();
 
+ private:
   const bool terminal_;
   bool line_open_ = false;
   std::string last_state_;

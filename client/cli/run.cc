@@ -232,6 +232,8 @@ absl::Status Run(const Flags& flags, Session& session) {
           absl::StrCat(why.message(), "; ", how_to_resume));
     }
     results = interruption->client->Results(id);
+    absl::MutexLock lock(&progress_mutex);
+    progress.EndLine();
   }
   RETURN_IF_ERROR(results.status());
   RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));

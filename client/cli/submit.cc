@@ -27,6 +27,7 @@ absl::Status Submit(const std::string& path, bool watch, Session& session) {
     progress.Show(now);
     last = now;
   }));
+  progress.EndLine();
   session.FinishCampaign(last);
   return absl::OkStatus();
 }

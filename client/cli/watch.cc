@@ -28,6 +28,7 @@ absl::Status Watch(const std::string& id, Session& session) {
         last = now;
       },
       [&] { progress.Note("the server is away; waiting for it"); }));
+  progress.EndLine();
   session.FinishCampaign(last);
   return absl::OkStatus();
 }

@@ -37,7 +37,7 @@ Row ToRow(const CellResult& cell, const CellSummary& s) {
           Printable(cell.key.format),
           Printable(cell.key.granularity),
           Printable(cell.key.target),
-          FormatNumber(cell.key.ber),
+          absl::StrFormat("%.2e", cell.key.ber),
           absl::StrCat(s.trials),
           Fixed(s.top1_mean),
           interval,
