@@ -14,6 +14,7 @@ namespace {
 
 // How often timers are looked at when nothing is due: a bound, not a period.
 constexpr absl::Duration kLongestSleep = absl::Minutes(1);
+constexpr char kStopping[] = "the server is shutting down";
 
 }  // namespace
 
@@ -34,14 +35,15 @@ Coordinator::~Coordinator() { Stop(); }
 void Coordinator::Stop() {
   writer_->Submit(
       [this](Database&) {
+        stopping_ = true;
         for (auto& [number, waiter] : waiters_) {
           AfterCommit([reply = std::move(waiter.reply)](const absl::Status&) {
-            reply(absl::UnavailableError("the server is shutting down"));
+            reply(absl::UnavailableError(kStopping));
           });
         }
         waiters_.clear();
         for (const auto& [number, watch] : watchers_) {
-          watch.changed(absl::UnavailableError("the server is shutting down"));
+          watch.changed(absl::UnavailableError(kStopping));
         }
         watchers_.clear();
         return absl::OkStatus();
@@ -242,6 +244,9 @@ int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
   const int64_t number = next_number_++;
   writer_->Submit(
       [this, number, campaign = std::move(campaign), changed](Database& db) {
+        if (stopping_) {
+          return absl::UnavailableError(kStopping);
+        }
         ASSIGN_OR_RETURN(CampaignSnapshot snapshot, Snapshot(db, campaign));
         const bool ended = snapshot.ended();
         // What is told now was committed before, or is told again after the commit that follows.
@@ -285,6 +290,9 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
   writer_->Submit(
       [this, number, worker = std::move(worker), request_number, wait, reply, grant,
        waits](Database& db) {
+        if (stopping_) {
+          return absl::UnavailableError(kStopping);
+        }
         ASSIGN_OR_RETURN(*grant, TryLease(db, worker, request_number));
         if (*grant == nullptr) {
           *waits = true;

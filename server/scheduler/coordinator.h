@@ -221,6 +221,7 @@ class Coordinator {
   std::map<std::string, Campaign> campaigns_;   // parsed, by id
   bool work_may_be_ready_ = true;  // something happened for which waiters should be tried again
   bool reload_ = false;            // a commit failed: make memory anew
+  bool stopping_ = false;          // nobody may wait any more
   CoordinatorCounters counters_;
   std::vector<std::function<void(const absl::Status&)>> after_commit_;
 

@@ -14,7 +14,7 @@ struct SchedulerOptions {
   int64_t ready_jobs = 2048;     // more are made when a campaign has fewer than this
   int64_t pairs_per_wave = 256;  // (cell, trial) pairs whose jobs are made together
   int max_failures = 3;          // a job that workers report as failed this often is poisoned
-  int max_losses = 5;            // and one whose leases were lost more often, the last held alone
+  int max_losses = 5;            // one whose leases were lost more often, the last alone, is too
   absl::Duration first_retry = absl::Seconds(1);  // doubles with every failure
 };
 

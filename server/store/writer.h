@@ -3,7 +3,8 @@
 //
 // A request is a function on the database. Requests that are waiting when a transaction starts
 // share it, each in a savepoint of its own, so that a request that fails leaves no trace and harms
-// no other. Replies are sent after the commit: commit, then acknowledge.
+// no other. Replies are sent after the commit: commit, then acknowledge. An error for which SQLite
+// gives up the whole transaction, as a full disk, is the reply to all that shared it.
 #pragma once
 
 #include <deque>
