@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
@@ -198,7 +199,9 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
       return absl::CancelledError("the lease has ended");
     }
     ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(job.fold()));
+    const absl::Duration start = SystemClock().Monotonic();
     ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+    const absl::Duration elapsed = SystemClock().Monotonic() - start;
     v1::OutcomeReport message;
     v1::GoldenReport* outcome = message.mutable_golden();
     outcome->set_job_id(job.job_id());
@@ -206,6 +209,7 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
     outcome->set_top1(golden.top1);
     outcome->set_top5(golden.top5);
     outcome->set_digest(golden.digest);
+    outcome->set_seconds(absl::ToDoubleSeconds(elapsed));
     std::string predictions(golden.predictions.size() * sizeof(int32_t), '\0');
     std::memcpy(predictions.data(), golden.predictions.data(), predictions.size());
     outcome->set_predictions(std::move(predictions));
