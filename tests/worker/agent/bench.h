@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bitquake/v1/worker.pb.h"
+#include "common/base/file.h"
 #include "tests/model/test_snapshot.h"
 #include "tests/worker/agent/fake_evaluator.h"
 #include "tests/worker/data/oracle.h"
@@ -29,11 +30,15 @@ class BenchTest : public ::testing::Test {
     WriteData("set/a.tar", kImages);
   }
 
+  // Files are replaced, not written over, so that their stamps differ however fast the test is.
   void WriteModel(uint32_t seed, const std::string& name = "vit") {
     const TestVit vit;
-    folder_.Write("models/" + name + "/config.json", ConfigJson(vit));
-    folder_.Write("models/" + name + "/model.safetensors",
-                  SafetensorsBytes(RandomTensors(vit, seed)));
+    const std::string folder = folder_.Path("models/" + name);
+    std::filesystem::create_directories(folder);
+    EXPECT_TRUE(WriteFileAtomically(folder + "/config.json", ConfigJson(vit)).ok());
+    EXPECT_TRUE(WriteFileAtomically(folder + "/model.safetensors",
+                                    SafetensorsBytes(RandomTensors(vit, seed)))
+                    .ok());
   }
 
   static int Label(int image) { return image * 5 % 7; }
@@ -45,7 +50,9 @@ class BenchTest : public ::testing::Test {
       members.push_back({absl::StrCat(i, ".png"), i == broken ? "?" : OracleFile("good/1x1.png")});
       members.push_back({absl::StrCat(i, ".cls"), absl::StrCat(Label(i))});
     }
-    WriteTar(folder_.Path("data/" + shard), members);
+    const std::string path = folder_.Path("data/" + shard);
+    WriteTar(path + ".new", members);
+    std::filesystem::rename(path + ".new", path);
   }
 
   WorkbenchOptions Options() {

@@ -48,7 +48,6 @@ class IncomingStream : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::Out
  public:
   // The next report; waits.
   v1::OutcomeReport Next() { return reports_.Pop(); }
-  bool NothingMore() { return reports_.empty(); }
   // Returns when it is written.
   void Acknowledge(int64_t sequence, const std::string& error = "");
   void End(grpc::StatusCode code);
