@@ -162,6 +162,14 @@ void Agent::RunLease(const v1::Lease& lease) {
 }
 
 void Agent::HeartbeatLoop() {
+  {
+    // Only the coordinator knows how long its leases last.
+    absl::MutexLock lock(&mutex_);
+    auto registered = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return lease_time_ > absl::ZeroDuration() || draining_;
+    };
+    mutex_.Await(absl::Condition(&registered));
+  }
   for (;;) {
     v1::HeartbeatRequest request;
     request.set_worker_id(options_.worker_id);

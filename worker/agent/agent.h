@@ -60,8 +60,8 @@ class Agent {
 
   absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_) = absl::Seconds(60);
-  int64_t held_lease_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: none
+  absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_);  // 0: not registered yet
+  int64_t held_lease_ ABSL_GUARDED_BY(mutex_) = 0;     // 0: none
   absl::Status quarantined_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::atomic<bool> leave_{false};  // the lease in work: it has ended, or the agent drains

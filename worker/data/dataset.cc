@@ -208,13 +208,22 @@ absl::StatusOr<std::vector<Sample>> ReadShard(const std::string& path, int shard
   return samples;
 }
 
+std::vector<std::string> ShardPaths(const std::string& folder, const Split& split) {
+  std::vector<std::string> paths;
+  for (const std::string& file : split.files) {
+    paths.push_back(absl::StrCat(folder, "/", file));
+  }
+  return paths;
+}
+
 }  // namespace
 
 absl::StatusOr<Dataset> Dataset::Open(const std::string& folder) {
   ASSIGN_OR_RETURN(const Split split, ReadSplit(folder));
   Dataset dataset;
+  dataset.folder_ = folder;
+  dataset.shards_ = ShardPaths(folder, split);
   for (size_t i = 0; i < split.files.size(); ++i) {
-    dataset.shards_.push_back(absl::StrCat(folder, "/", split.files[i]));
     ASSIGN_OR_RETURN(std::vector<Sample> samples,
                      ReadShard(dataset.shards_[i], static_cast<int>(i)));
     if (!split.shard_lengths.empty() &&
@@ -241,6 +250,11 @@ std::string Dataset::Describe(const Sample& sample) const {
 }
 
 absl::StatusOr<std::string> Dataset::Stamp() const {
+  ASSIGN_OR_RETURN(const Split split, ReadSplit(folder_));
+  if (ShardPaths(folder_, split) != shards_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder_, " has other shards than when it was opened; open it again"));
+  }
   std::string stamps;
   for (const std::string& shard : shards_) {
     ASSIGN_OR_RETURN(const std::string stamp, FileStamp(shard));

@@ -34,7 +34,8 @@ class Dataset {
   // "shard.tar: key", for errors.
   std::string Describe(const Sample& sample) const;
 
-  // Differs when a shard was replaced or written to (FileStamp). Reads none.
+  // Differs when a shard was replaced or written to (FileStamp). Reads none. Errors:
+  // FailedPrecondition if the folder has other shards by now; as of Open.
   absl::StatusOr<std::string> Stamp() const;
 
   // SHA-256 over, for each shard in order, the line that sha256sum prints of it in its folder: the
@@ -42,6 +43,7 @@ class Dataset {
   absl::StatusOr<std::string> Digest() const;
 
  private:
+  std::string folder_;
   std::vector<std::string> shards_;
   std::vector<Sample> samples_;
 };

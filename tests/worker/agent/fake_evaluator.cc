@@ -1,0 +1,85 @@
+#include "tests/worker/agent/fake_evaluator.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace bitquake {
+namespace {
+
+class FakeEvaluator : public Evaluator {
+ public:
+  explicit FakeEvaluator(EvaluatorScript* script) : script_(script) { ++script_->alive; }
+  ~FakeEvaluator() override { --script_->alive; }
+
+  absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) override {
+    script_->seen.emplace_back(fold.pixels.begin(), fold.pixels.end());
+    GoldenOutcome golden;
+    for (size_t i = 0; i < fold.labels.size(); ++i) {
+      golden.predictions.push_back(FakePrediction(static_cast<int>(i), fold.labels[i]));
+    }
+    golden.top1 = 100 + fold.fold;
+    golden.top5 = 200 + fold.fold;
+    golden.digest = FakeGoldenDigest(fold.fold);
+    return golden;
+  }
+
+  absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
+                                                absl::Span<const TrialRequest> trials,
+                                                const std::function<bool()>& cancelled) override {
+    EvaluatorScript::Run& run = script_->runs.emplace_back();
+    run.fold = fold.fold;
+    std::vector<TrialOutcome> outcomes;
+    for (const TrialRequest& trial : trials) {
+      run.ids.push_back(trial.id);
+      run.faults.push_back(*trial.faults);
+      outcomes.push_back(FakeOutcome(trial.id));
+    }
+    if (script_->run) {
+      const absl::Status status = script_->run(cancelled);
+      if (!status.ok()) {
+        return status;
+      }
+    }
+    return outcomes;
+  }
+
+ private:
+  EvaluatorScript* const script_;
+};
+
+}  // namespace
+
+std::string FakeGoldenDigest(int fold) { return absl::StrCat("golden of fold ", fold); }
+
+TrialOutcome FakeOutcome(int64_t id) {
+  TrialOutcome outcome;
+  int64_t next = 1000 * id;
+  outcome.id = id;
+  for (int64_t* count :
+       {&outcome.images, &outcome.top1, &outcome.top5, &outcome.golden_top1, &outcome.golden_top5,
+        &outcome.sdc, &outcome.right_to_wrong, &outcome.wrong_to_right, &outcome.due,
+        &outcome.flips, &outcome.inferences}) {
+    *count = ++next;
+  }
+  outcome.digest = absl::StrCat("outcome of ", id);
+  outcome.seconds = 0.25 * static_cast<double>(id);
+  return outcome;
+}
+
+std::function<absl::StatusOr<std::unique_ptr<Evaluator>>(const ModelSnapshot&,
+                                                         const EvaluatorOptions&)>
+FakeEvaluators(EvaluatorScript* script) {
+  return [script](const ModelSnapshot&,
+                  const EvaluatorOptions& options) -> absl::StatusOr<std::unique_ptr<Evaluator>> {
+    script->created.push_back(options.format.Name());
+    script->options.push_back(options);
+    if (!script->create.ok()) {
+      return script->create;
+    }
+    return std::make_unique<FakeEvaluator>(script);
+  };
+}
+
+// The engine's, which is not linked.
+int DefaultChunk(const Architecture& architecture) { return 10 * architecture.vit.depth; }
+
+}  // namespace bitquake
