@@ -22,6 +22,7 @@ class AgentTest : public BenchTest {
     script_.run = [this](const std::function<bool()>& cancelled) {
       began_.Push(true);
       chunk_.Pop();
+      left_.Push(cancelled());
       return cancelled() ? absl::CancelledError("cancelled") : absl::OkStatus();
     };
   }
@@ -97,6 +98,7 @@ class AgentTest : public BenchTest {
   std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator(address_);
   Inbox<bool> began_;
   Inbox<bool> chunk_;
+  Inbox<bool> left_;  // whether the evaluator was told to leave its lease
   Inbox<absl::Status> ended_;
   std::unique_ptr<Agent> agent_;
   std::thread runner_;
@@ -158,8 +160,9 @@ TEST_F(AgentTest, ALeaseThatHasEndedIsLeft) {
   heartbeat = Holding();  // so the reply to the one before has been read
   heartbeat->Reply();
   chunk_.Push(true);
-  server_->leases.Pop();
-  EXPECT_TRUE(server_->streams.empty()) << "nothing is reported of it";
+  EXPECT_TRUE(left_.Pop());
+  Leased(ProbeLease());
+  EXPECT_TRUE(server_->streams.Pop()->Next().has_probe()) << "nothing is reported of the first";
 }
 
 TEST_F(AgentTest, TheEndOfAnotherLeaseChangesNothing) {
@@ -172,6 +175,7 @@ TEST_F(AgentTest, TheEndOfAnotherLeaseChangesNothing) {
   heartbeat = Holding();
   heartbeat->Reply();
   chunk_.Push(true);
+  EXPECT_FALSE(left_.Pop());
   const auto stream = server_->streams.Pop();
   EXPECT_EQ(stream->Next().trial().job_id(), 20);
   EXPECT_TRUE(stream->Next().has_lease_end());

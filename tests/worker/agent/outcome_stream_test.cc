@@ -121,6 +121,7 @@ TEST_F(OutcomeStreamTest, AnUnknownWorkerIsRegisteredAndItsReportsAreSentAgain) 
 TEST_F(OutcomeStreamTest, StopEndsItWhileTheCoordinatorIsSilent) {
   Send(101);
   const auto stream = server_->streams.Pop();
+  stream->StaySilent();
   EXPECT_THAT(Leases(*stream, 1), ElementsAre(101));
   absl::Notification stopped;
   std::thread stopper([&] {

@@ -13,8 +13,13 @@ void IncomingStream::Begin() {
 }
 
 void IncomingStream::OnReadDone(bool ok) {
-  if (!ok) {
-    End(grpc::StatusCode::OK);  // the worker has said all
+  if (!ok) {  // the worker has said all
+    mutex_.Lock();
+    const bool silent = silent_;
+    mutex_.Unlock();
+    if (!silent) {
+      End(grpc::StatusCode::OK);
+    }
     return;
   }
   reports_.Push(read_);
@@ -26,6 +31,11 @@ void IncomingStream::Acknowledge(int64_t sequence, const std::string& error) {
   write_.set_error(error);
   StartWrite(&write_);
   EXPECT_TRUE(written_.Pop());
+}
+
+void IncomingStream::StaySilent() {
+  absl::MutexLock lock(&mutex_);
+  silent_ = true;
 }
 
 void IncomingStream::End(grpc::StatusCode code) {

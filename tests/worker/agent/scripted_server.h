@@ -51,6 +51,8 @@ class IncomingStream : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::Out
   // Returns when it is written.
   void Acknowledge(int64_t sequence, const std::string& error = "");
   void End(grpc::StatusCode code);
+  // Says nothing even when the worker has said all; otherwise that ends the stream well.
+  void StaySilent();
 
  private:
   friend class ScriptedServer;
@@ -67,6 +69,7 @@ class IncomingStream : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::Out
   Inbox<bool> written_;
   absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool silent_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 using RegisterCall = Call<v1::RegisterRequest, v1::RegisterResponse>;
