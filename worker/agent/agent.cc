@@ -36,6 +36,7 @@ Agent::Agent(v1::WorkerService::StubInterface* stub, Workbench* workbench, Agent
 
 Agent::~Agent() {
   Drain();
+  outcomes_.Stop();  // its thread calls Register
   if (heartbeats_.joinable()) {
     heartbeats_.join();
   }

@@ -17,6 +17,8 @@ namespace {
 constexpr int kMaxChunk = 4096;
 constexpr int kMaxThreads = 1024;
 
+constexpr int kCanaryImages = 4;
+
 bool Never() { return false; }
 
 absl::Status CheckOptions(const EvaluatorOptions& options) {
@@ -68,6 +70,7 @@ struct CpuEvaluator::Plan {
 struct CpuEvaluator::GoldenPass {
   std::vector<Score> scores;
   std::vector<at::Tensor> logits;  // of each chunk
+  std::string canary;
 };
 
 CpuEvaluator::CpuEvaluator(std::unique_ptr<LoadedModel> model, const Preprocessing& preprocessing,
@@ -173,8 +176,8 @@ absl::Status CpuEvaluator::KeepGolden(const FoldImages& fold, GoldenPass pass) {
                        ", image ", i, ": a logit is NaN or infinite without any fault"));
     }
   }
-  FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), DigestOf(pass.logits[0])};
-  RETURN_IF_ERROR(Prove(fold, golden));
+  FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), std::move(pass.canary)};
+  RETURN_IF_ERROR(ProveWords());
   golden_[fold.fold] = std::move(golden);
   return absl::OkStatus();
 }
@@ -185,12 +188,17 @@ absl::Status CpuEvaluator::EnsureGolden(const FoldImages& fold) {
   }
   Plan plan;
   plan.golden_logits = true;
-  GoldenPass pass{std::vector<Score>(fold.labels.size()),
-                  std::vector<at::Tensor>(ChunkCount(fold))};
+  GoldenPass pass{
+      std::vector<Score>(fold.labels.size()), std::vector<at::Tensor>(ChunkCount(fold)), {}};
+  // The canary is a task like the chunks: no thread waits for it.
   RETURN_IF_ERROR(pool_.Run(
-      ChunkCount(fold),
+      ChunkCount(fold) + 1,
       [&](int64_t chunk) {
-        ForwardGolden(fold, chunk, plan, pass);
+        if (chunk == ChunkCount(fold)) {
+          pass.canary = CanaryDigest(fold);
+        } else {
+          ForwardGolden(fold, chunk, plan, pass);
+        }
         return absl::OkStatus();
       },
       Never));
@@ -265,7 +273,10 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
     const std::function<bool()>& cancelled) {
   const Plan plan = MakePlan(fold, trials);
   const auto images = static_cast<int64_t>(fold.labels.size());
-  GoldenPass pass{std::vector<Score>(images), std::vector<at::Tensor>(ChunkCount(fold))};
+  GoldenPass pass{std::vector<Score>(images), std::vector<at::Tensor>(ChunkCount(fold)), {}};
+  if (plan.golden_logits) {
+    ASSIGN_OR_RETURN(pass.canary, Canary(fold));
+  }
   std::vector<RunningTrial> running(trials.size());
   for (const Plan::Resume& resume : plan.resumes) {
     running[resume.trial].scores.resize(images);
@@ -294,8 +305,9 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
 
   if (plan.golden_logits) {
     RETURN_IF_ERROR(KeepGolden(fold, std::move(pass)));
-  } else if (!idle) {
-    RETURN_IF_ERROR(Prove(fold, golden_[fold.fold]));
+  }
+  if (!idle) {
+    RETURN_IF_ERROR(Prove(fold, golden_[fold.fold].canary));
   }
 
   const FoldGolden& golden = golden_[fold.fold];
@@ -330,26 +342,42 @@ absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& fau
   return absl::OkStatus();
 }
 
-absl::Status CpuEvaluator::Prove(const FoldImages& fold, const FoldGolden& golden) {
+// Of a forward of a few images, through every weight; its shape is its own, and always the same.
+std::string CpuEvaluator::CanaryDigest(const FoldImages& fold) const {
+  const absl::Span<const uint8_t* const> pixels(fold.pixels);
+  return DigestOf(
+      graph_.RunFrom(0, input_maker_.Make(pixels.subspan(0, kCanaryImages), kCanaryImages)));
+}
+
+absl::StatusOr<std::string> CpuEvaluator::Canary(const FoldImages& fold) {
   std::string canary;
   RETURN_IF_ERROR(pool_.Run(
       1,
-      [&](int64_t chunk) {
-        canary = DigestOf(graph_.RunFrom(0, ChunkInput(fold, chunk)));
+      [&](int64_t) {
+        canary = CanaryDigest(fold);
         return absl::OkStatus();
       },
       Never));
-  if (canary != golden.canary) {
+  return canary;
+}
+
+absl::Status CpuEvaluator::Prove(const FoldImages& fold, const std::string& golden_canary) {
+  ASSIGN_OR_RETURN(const std::string canary, Canary(fold));
+  if (canary != golden_canary) {
     return absl::DataLossError(absl::StrCat(model_->name(), ": canary: the logits of fold ",
                                             fold.fold,
-                                            "'s first chunk differ from golden's; weights or "
+                                            "'s first images differ from golden's; weights or "
                                             "computations of this process are damaged"));
   }
-  if (!model_->IsGolden()) {
-    return absl::DataLossError(absl::StrCat(
-        model_->name(), ": weights differ from those loaded after all trials were undone"));
-  }
-  return absl::OkStatus();
+  return ProveWords();
+}
+
+absl::Status CpuEvaluator::ProveWords() const {
+  return model_->IsGolden()
+             ? absl::OkStatus()
+             : absl::DataLossError(
+                   absl::StrCat(model_->name(),
+                                ": weights differ from those loaded after all trials were undone"));
 }
 
 absl::StatusOr<at::Tensor> CpuEvaluator::Logits(const FoldImages& fold) {

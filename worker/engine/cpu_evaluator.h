@@ -46,7 +46,7 @@ class CpuEvaluator : public Evaluator {
     std::vector<int> labels;  // a fold number stands for these
     std::vector<Score> scores;
     std::string digest;  // of all logits
-    std::string canary;  // of the first chunk's, padding included
+    std::string canary;  // of the first few images, padding included
   };
   struct Plan;
   struct GoldenPass;
@@ -88,7 +88,12 @@ class CpuEvaluator : public Evaluator {
                         const std::function<bool()>& cancelled);
 
   absl::Status Guarded(const std::function<absl::Status()>& body);
-  absl::Status Prove(const FoldImages& fold, const FoldGolden& golden);
+  std::string CanaryDigest(const FoldImages& fold) const;
+  absl::StatusOr<std::string> Canary(const FoldImages& fold);
+  // That the canary is golden's, and ProveWords.
+  absl::Status Prove(const FoldImages& fold, const std::string& golden_canary);
+  // That all words, and what the network reads, are those that were loaded.
+  absl::Status ProveWords() const;
 
   const EvaluatorOptions options_;
   const CpuTuning tuning_;

@@ -68,10 +68,10 @@ class Evaluator {
   virtual absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) = 0;
 
   // Runs `trials` on `fold`: for each, patches the words, runs the images, undoes the patch.
-  // Afterwards proves that all words equal golden's and that a chunk's logits equal golden's bit
-  // for bit (the canary), and only then returns the outcomes, in the order of `trials`. `cancelled`
-  // is asked between chunks. Errors: DataLoss if a proof fails (realised flips differ from the
-  // wanted, words or canary differ): the evaluator must not be used again; Cancelled.
+  // Afterwards proves that all words equal golden's and that a few images' logits equal golden's
+  // bit for bit (the canary), and only then returns the outcomes, in the order of `trials`.
+  // `cancelled` is asked between chunks. Errors: DataLoss if a proof fails (realised flips differ
+  // from the wanted, words or canary differ): the evaluator must not be used again; Cancelled.
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;
