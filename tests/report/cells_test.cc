@@ -179,14 +179,13 @@ TEST(CellsJson, HasTheFiguresOfTheCsv) {
 TEST(CellsTable, IsAligned) {
   CellResult second = Cell("block", "blocks.11", {100, 200, 300});
   second.key.model = "vit_lar\xC3\xA9";
-  EXPECT_EQ(
-      CellsTable({Cell("model", "model", {7}), second}),
-      "model     format  granularity  target          BER  trials  top-1 %    95% interval  "
-      "loss pp  SDC %\n"
-      "vit       int8    model        model      1.00e-06       1    89.30               -  "
-      "   0.70   1.40\n"
-      "vit_lar\xC3\xA9  int8    block        blocks.11  1.00e-06       3    70.00  "
-      "[45.16, 94.84]    20.00  40.00\n");
+  EXPECT_EQ(CellsTable({Cell("model", "model", {7}), second}),
+            "model     format  granularity  target          BER  trials  top-1 %    95% interval  "
+            "loss pp  SDC %\n"
+            "vit       int8    model        model      1.00e-06       1    89.30               -  "
+            "   0.70   1.40\n"
+            "vit_lar\xC3\xA9  int8    block        blocks.11  1.00e-06       3    70.00  "
+            "[45.16, 94.84]    20.00  40.00\n");
 }
 
 TEST(CellsTable, NamesCannotCommandTheTerminal) {
