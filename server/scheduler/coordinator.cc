@@ -151,53 +151,55 @@ CoordinatorCounters Coordinator::counters() {
   return counters;
 }
 
-void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
-  auto id = std::make_shared<std::string>();
+template <typename T>
+void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply) {
+  auto answer = std::make_shared<T>();
   writer_->Submit(
-      [this, campaign = std::move(campaign), request_id = std::move(request_id), id](Database& db) {
-        ASSIGN_OR_RETURN(
-            const bool added,
-            AddCampaign(db, campaign, request_id, absl::ToUnixMillis(clock_->Wall()), id.get()));
+      [question = std::move(question), answer](Database& db) { return question(db, *answer); },
+      [answer, reply = std::move(reply)](const absl::Status& status) {
+        status.ok() ? reply(std::move(*answer)) : reply(status);
+      });
+}
+
+void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
+  Ask<std::string>(
+      [this, campaign = std::move(campaign), request_id = std::move(request_id)](
+          Database& db, std::string& id) -> absl::Status {
+        ASSIGN_OR_RETURN(const bool added, AddCampaign(db, campaign, request_id,
+                                                       absl::ToUnixMillis(clock_->Wall()), &id));
         if (added) {
-          spdlog::info("campaign {} submitted", *id);
+          spdlog::info("campaign {} submitted", id);
           work_may_be_ready_ = true;
         }
         return absl::OkStatus();
       },
-      [id, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*id) : reply(status);
-      });
+      std::move(reply));
 }
 
 void Coordinator::Control(std::string campaign, Command command, Reply<CampaignSnapshot> reply) {
-  auto snapshot = std::make_shared<CampaignSnapshot>();
-  writer_->Submit(
-      [this, campaign = std::move(campaign), command, snapshot](Database& db) {
+  Ask<CampaignSnapshot>(
+      [this, campaign = std::move(campaign), command](Database& db,
+                                                      CampaignSnapshot& snapshot) -> absl::Status {
         RETURN_IF_ERROR(ApplyControl(db, campaign, command));
-        ASSIGN_OR_RETURN(*snapshot, Snapshot(db, campaign));
+        ASSIGN_OR_RETURN(snapshot, Snapshot(db, campaign));
         return absl::OkStatus();
       },
-      [snapshot, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*snapshot) : reply(status);
-      });
+      std::move(reply));
 }
 
 void Coordinator::GetCampaign(std::string campaign, Reply<CampaignSnapshot> reply) {
-  auto snapshot = std::make_shared<CampaignSnapshot>();
-  writer_->Submit(
-      [this, campaign = std::move(campaign), snapshot](Database& db) {
-        ASSIGN_OR_RETURN(*snapshot, Snapshot(db, campaign));
+  Ask<CampaignSnapshot>(
+      [this, campaign = std::move(campaign)](Database& db,
+                                             CampaignSnapshot& snapshot) -> absl::Status {
+        ASSIGN_OR_RETURN(snapshot, Snapshot(db, campaign));
         return absl::OkStatus();
       },
-      [snapshot, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*snapshot) : reply(status);
-      });
+      std::move(reply));
 }
 
 void Coordinator::ListCampaigns(int64_t before, int limit, Reply<Page> reply) {
-  auto page = std::make_shared<Page>();
-  writer_->Submit(
-      [this, before, limit, page](Database& db) {
+  Ask<Page>(
+      [this, before, limit](Database& db, Page& page) -> absl::Status {
         std::vector<std::pair<int64_t, std::string>> found;
         RETURN_IF_ERROR(db.ForEach(
             "SELECT ordinal, id FROM campaigns WHERE ? = 0 OR ordinal < ? ORDER BY ordinal DESC "
@@ -208,36 +210,31 @@ void Coordinator::ListCampaigns(int64_t before, int limit, Reply<Page> reply) {
             }));
         if (static_cast<int>(found.size()) > limit) {
           found.pop_back();
-          page->next_before = found.back().first;
+          page.next_before = found.back().first;
         }
         for (const auto& [ordinal, id] : found) {
           ASSIGN_OR_RETURN(CampaignSnapshot snapshot, Snapshot(db, id));
-          page->campaigns.push_back(std::move(snapshot));
+          page.campaigns.push_back(std::move(snapshot));
         }
         return absl::OkStatus();
       },
-      [page, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*page) : reply(status);
-      });
+      std::move(reply));
 }
 
 void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
-  auto workers = std::make_shared<std::vector<WorkerSnapshot>>();
-  writer_->Submit(
-      [this, workers](Database& db) {
+  Ask<std::vector<WorkerSnapshot>>(
+      [this](Database& db, std::vector<WorkerSnapshot>& workers) -> absl::Status {
         for (const auto& [id, worker] : workers_) {
           ASSIGN_OR_RETURN(const auto jobs,
                            db.QueryInt("SELECT count(*) FROM jobs WHERE lease IN (SELECT id FROM "
                                        "leases WHERE worker = ?)",
                                        {id}));
-          workers->push_back({worker.identity, Live(worker), static_cast<int>(jobs.value_or(0)),
-                              worker.quarantine});
+          workers.push_back({worker.identity, Live(worker), static_cast<int>(jobs.value_or(0)),
+                             worker.quarantine});
         }
         return absl::OkStatus();
       },
-      [workers, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*workers) : reply(status);
-      });
+      std::move(reply));
 }
 
 int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
@@ -327,26 +324,24 @@ void Coordinator::StopWaiting(int64_t waiter) {
 
 void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
                             Reply<HeartbeatReply> reply) {
-  auto answer = std::make_shared<HeartbeatReply>();
-  writer_->Submit(
-      [this, worker = std::move(worker), leases = std::move(leases), answer](Database&) {
+  Ask<HeartbeatReply>(
+      [this, worker = std::move(worker), leases = std::move(leases)](
+          Database&, HeartbeatReply& answer) -> absl::Status {
         ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
         const absl::Duration now = clock_->Monotonic();
         known->last_seen = now;
-        answer->drain = !known->quarantine.empty();
+        answer.drain = !known->quarantine.empty();
         for (const int64_t id : leases) {
           const auto lease = leases_.find(id);
           if (lease == leases_.end() || lease->second.worker != worker) {
-            answer->ended_leases.push_back(id);
+            answer.ended_leases.push_back(id);
           } else {
             lease->second.deadline = now + options_.lease;
           }
         }
         return absl::OkStatus();
       },
-      [answer, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(*answer) : reply(status);
-      });
+      std::move(reply));
 }
 
 void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {

@@ -126,6 +126,10 @@ class Coordinator {
 
   Coordinator(const Clock* clock, SchedulerOptions options) : clock_(clock), options_(options) {}
 
+  // Asks on the writer's thread; replies with the answer after the commit, or with the error.
+  template <typename T>
+  void Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply);
+
   absl::Status Load(Database& db);
   absl::Duration Tick(Database& db);
   void Ended(const absl::Status& status);
@@ -176,8 +180,8 @@ class Coordinator {
                                           const TrialOutcomeReport& trial);
   absl::StatusOr<bool> AgreesWithGolden(Database& db, const bitquake::Report& report,
                                         const JobRow& job, const std::string& digest);
-  absl::StatusOr<bool> IsDuplicate(Database& db, const bitquake::Report& report, int64_t job,
-                                   const std::string& digest);
+  absl::Status CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,
+                              const std::string& digest);
   absl::Status CountImages(Database& db, const bitquake::Report& report,
                            const std::string& campaign, int64_t images);
   absl::Status FinishIfComplete(Database& db, const std::string& campaign);
@@ -203,7 +207,7 @@ class Coordinator {
   absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
   absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
   void MeasureSpeed(CampaignSnapshot& now);
-  absl::StatusOr<Campaign> CachedCampaign(Database& db, const std::string& id);
+  absl::StatusOr<const Campaign*> CachedCampaign(Database& db, const std::string& id);
   void NotifyWatchers(Database& db);
   void Changed(const std::string& campaign) { changed_.insert(campaign); }
 

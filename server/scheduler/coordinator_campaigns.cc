@@ -19,18 +19,17 @@ constexpr absl::Duration kBetweenNotices = absl::Milliseconds(250);
 
 }  // namespace
 
-absl::StatusOr<Campaign> Coordinator::CachedCampaign(Database& db, const std::string& id) {
+absl::StatusOr<const Campaign*> Coordinator::CachedCampaign(Database& db, const std::string& id) {
   const auto found = campaigns_.find(id);
   if (found != campaigns_.end()) {
-    return found->second;
+    return &found->second;
   }
   ASSIGN_OR_RETURN(Campaign campaign, LoadCampaign(db, id));
   constexpr size_t kKept = 64;
   if (campaigns_.size() >= kKept) {
     campaigns_.clear();
   }
-  campaigns_[id] = campaign;
-  return campaign;
+  return &(campaigns_[id] = std::move(campaign));
 }
 
 absl::Status Coordinator::ApplyControl(Database& db, const std::string& campaign, Command command) {

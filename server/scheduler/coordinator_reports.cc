@@ -143,8 +143,8 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
   return error.empty() ? absl::OkStatus() : FailCampaign(db, job->campaign, error);
 }
 
-absl::StatusOr<bool> Coordinator::IsDuplicate(Database& db, const bitquake::Report& report,
-                                              int64_t job, const std::string& digest) {
+absl::Status Coordinator::CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,
+                                         const std::string& digest) {
   bool known = false;
   std::string detail;
   const std::string& kind = workers_[report.worker].identity.device_kind;
@@ -166,7 +166,7 @@ absl::StatusOr<bool> Coordinator::IsDuplicate(Database& db, const bitquake::Repo
     ++counters_.digest_mismatches;
     RETURN_IF_ERROR(Alarm(db, "second outcome differs", report.worker, job, detail));
   }
-  return known;
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& report,
@@ -174,7 +174,7 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
   ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job,
                    FindReported(db, report, golden.job, JobKind::kGolden));
   if (job == nullptr) {
-    return IsDuplicate(db, report, golden.job, golden.digest).status();
+    return CountDuplicate(db, report, golden.job, golden.digest);
   }
   ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, *job));
   if (golden.images != fold_images ||
@@ -271,7 +271,7 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
   ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> job,
                    FindReported(db, report, trial.job, JobKind::kTrials));
   if (job == nullptr) {
-    return IsDuplicate(db, report, trial.job, trial.outcome_digest).status();
+    return CountDuplicate(db, report, trial.job, trial.outcome_digest);
   }
   ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, trial));
   if (!wrong.empty()) {
@@ -312,12 +312,12 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
       {job.cell, job.trial, outcome.images, outcome.top1, outcome.top5, outcome.golden_top1,
        outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences, outcome.flips,
        nlohmann::json(outcome.flips_per_bit).dump(), outcome.faults_digest}));
-  ASSIGN_OR_RETURN(const Campaign campaign, CachedCampaign(db, job.campaign));
+  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job.campaign));
   ASSIGN_OR_RETURN(const auto folds,
                    db.QueryInt("SELECT json_array_length(fold_sizes) FROM campaigns WHERE id = ?",
                                {job.campaign}));
   const size_t wanted =
-      FoldsOfTrial(campaign, static_cast<int>(folds.value_or(0)), job.trial).size();
+      FoldsOfTrial(*campaign, static_cast<int>(folds.value_or(0)), job.trial).size();
   RETURN_IF_ERROR(
       db.Run("UPDATE trials SET finished = 1 WHERE cell = ? AND trial = ? AND folds_done = ?",
              {job.cell, job.trial, static_cast<int64_t>(wanted)}));
