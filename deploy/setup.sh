@@ -13,7 +13,7 @@ readonly torch_version=2.11.0
 readonly packages=(
   ca-certificates ccache cmake g++ git libabsl-dev libarchive-dev libboost-dev libcivetweb-dev
   libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev
-  libprotobuf-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mold
+  libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mold
   ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc python3 python3-pip python3-pytest python3-venv sqlite3
 )

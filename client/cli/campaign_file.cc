@@ -54,15 +54,22 @@ absl::StatusOr<std::string> FindFolder(const std::string& name, const fs::path& 
 absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
                                      const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
+  const absl::StatusOr<Surface> surface =
+      MakeSurface(snapshot.architecture, snapshot.Tensors(), campaign.surface);
+  if (!surface.ok()) {
+    return Annotate(surface.status(), absl::StrCat("surface: model '", name, "'"));
+  }
   size_t cells = 0;
-  for (const Granularity& granularity : campaign.granularities) {
-    const absl::StatusOr<std::vector<Target>> targets =
-        ExpandTargets(snapshot.surface, granularity);
-    if (!targets.ok()) {
-      return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
+  for (const NumberFormat& format : campaign.formats) {
+    for (const Granularity& granularity : campaign.granularities) {
+      const absl::StatusOr<std::vector<Target>> targets =
+          ExpandTargets(*surface, granularity, format);
+      if (!targets.ok()) {
+        return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
+      }
+      const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
+      cells += targets->size() * rates.size();
     }
-    const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
-    cells += targets->size() * rates.size() * campaign.formats.size();
   }
   return static_cast<int64_t>(cells);
 }

@@ -59,7 +59,7 @@ absl::Status Inspect(const Flags& flags, bool json) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(FindModel(flags)));
   ASSIGN_OR_RETURN(const Granularity granularity, FromName(flags.granularity));
   ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(flags.format));
-  ASSIGN_OR_RETURN(const std::vector<Target> targets, ExpandTargets(snapshot.surface, granularity));
+  ASSIGN_OR_RETURN(const std::vector<Target> targets, ExpandTargets(snapshot.surface, granularity, format));
   if (json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Target& target : targets) {

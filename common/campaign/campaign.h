@@ -33,6 +33,8 @@ struct Campaign {
   std::vector<std::string> models;  // names below the model root (in `run` also paths)
   std::string dataset;              // likewise, below the data root
   std::vector<NumberFormat> formats;
+  Quantization quantization;
+  SurfaceSelection surface;
   std::vector<Granularity> granularities;
   FaultModel fault;
   std::vector<double> ber;  // ascending, distinct, in [0, 1]
@@ -40,6 +42,10 @@ struct Campaign {
   ImageSelection images;
   int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
   std::string compute = "fp32";
+  bool keep_images = false;  // `keep: images`: which images each trial had right, as bitmaps
+  // `attention_distance`: mean attention distance (MAD) of each head.
+  enum class AttentionDistance { kNone, kGolden, kFaulty };
+  AttentionDistance attention_distance = AttentionDistance::kNone;
 };
 
 // Limits on what a file may ask for; beyond them it is refused.

@@ -23,6 +23,16 @@ std::string FaultModel::Name() const {
   switch (kind) {
     case Kind::kBitFlip:
       return "bit_flip";
+    case Kind::kStuckAt0:
+      return "stuck_at_0";
+    case Kind::kStuckAt1:
+      return "stuck_at_1";
+    case Kind::kBurst:
+      return "burst";
+    case Kind::kWord:
+      return "word";
+    case Kind::kList:
+      return "list";
   }
   return "";
 }
@@ -62,11 +72,10 @@ std::string FaultList::Digest(const Surface& surface) const {
   return digest.Hex();
 }
 
-FaultList DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
+absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
                      const NumberFormat& format, uint64_t seed, uint32_t trial, double ber) {
-  switch (model.kind) {
-    case FaultModel::Kind::kBitFlip:
-      break;  // the sampler's faults are flips
+  if (model.kind != FaultModel::Kind::kBitFlip) {
+    return absl::UnimplementedError("fault model");
   }
   const FaultSampler sampler(seed);
   FaultList list;

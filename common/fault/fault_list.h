@@ -5,19 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "common/fault/fault_model.h"
 #include "common/fault/number_format.h"
 #include "common/fault/sampler.h"
 #include "common/fault/target.h"
 
 namespace bitquake {
-
-// `fault:` of the campaign.
-struct FaultModel {
-  enum class Kind { kBitFlip };
-  Kind kind = Kind::kBitFlip;
-
-  std::string Name() const;  // "bit_flip", as in the results
-};
 
 struct TensorFaults {
   int tensor;                     // index into the surface
@@ -37,7 +31,8 @@ struct FaultList {
 
 // Draws the faults of `trial` at `ber` in `target`. The same bits are hit in a tensor whatever the
 // target: each tensor is drawn whole, by its name, then cut to the target's ranges.
-FaultList DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
+// Errors: InvalidArgument that names a listed bit that the model does not have.
+absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
                      const NumberFormat& format, uint64_t seed, uint32_t trial, double ber);
 
 }  // namespace bitquake

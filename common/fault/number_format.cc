@@ -77,8 +77,9 @@ std::string NumberFormat::Name() const {
       return absl::StrCat("int", bits);
     case Kind::kFp32:
       return "fp32";
+    default:
+      return "";
   }
-  return "";
 }
 
 absl::StatusOr<NumberFormat> NumberFormat::FromName(absl::string_view name) {

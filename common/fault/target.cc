@@ -165,8 +165,26 @@ absl::string_view Granularity::Name() const {
       return "type";
     case Kind::kHead:
       return "head";
+    case Kind::kPart:
+      return "part";
+    case Kind::kBit:
+      return "bit";
+    case Kind::kRegex:
+      return "regex";
   }
   return "";
+}
+
+int64_t ExposedBits(const Target& target, const NumberFormat& format, const FaultModel& model) {
+  uint32_t positions = target.positions & (~uint32_t{0} >> (32 - format.bits));
+  if (!model.positions.empty()) {
+    uint32_t allowed = 0;
+    for (const int position : model.positions) {
+      allowed |= uint32_t{1} << position;
+    }
+    positions &= allowed;
+  }
+  return target.words() * __builtin_popcount(positions);
 }
 
 int64_t Target::words() const {
@@ -178,7 +196,9 @@ int64_t Target::words() const {
 }
 
 absl::StatusOr<std::vector<Target>> ExpandTargets(const Surface& surface,
-                                                  const Granularity& granularity) {
+                                                  const Granularity& granularity,
+                                                  const NumberFormat& format) {
+  (void)format;
   RETURN_IF_ERROR(CheckFields(granularity));
   ASSIGN_OR_RETURN(const std::set<std::string> blocks, ChosenBlocks(surface, granularity));
   TargetList targets(granularity.Name());
@@ -208,6 +228,10 @@ absl::StatusOr<std::vector<Target>> ExpandTargets(const Surface& surface,
         if (IsFusedQkvWeight(tensor)) {
           AddHeads(surface, i, granularity, &targets);
         }
+        break;
+      case Kind::kPart:
+      case Kind::kBit:
+      case Kind::kRegex:
         break;
     }
   }

@@ -59,7 +59,7 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder) {
     return Annotate(architecture.status(), folder);
   }
   snapshot.architecture = *std::move(architecture);
-  snapshot.surface = MakeSurface(snapshot.architecture, tensors);
+  ASSIGN_OR_RETURN(snapshot.surface, MakeSurface(snapshot.architecture, tensors));
   return snapshot;
 }
 

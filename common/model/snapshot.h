@@ -15,7 +15,7 @@ struct ModelSnapshot {
   std::string path;
   std::string config_json;  // verbatim
   Architecture architecture;
-  Surface surface;
+  Surface surface;  // the default one
   SafetensorsFile weights;
 
   std::vector<TensorInfo> Tensors() const;

@@ -28,7 +28,10 @@ std::string BlockOf(absl::string_view name) {
 
 }  // namespace
 
-Surface MakeSurface(const Architecture& architecture, const std::vector<TensorInfo>& tensors) {
+absl::StatusOr<Surface> MakeSurface(const Architecture& architecture,
+                                    const std::vector<TensorInfo>& tensors,
+                                    const SurfaceSelection& selection) {
+  (void)selection;
   std::map<std::string, const TensorInfo*> by_name;
   for (const TensorInfo& tensor : tensors) {
     by_name[tensor.name] = &tensor;

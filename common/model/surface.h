@@ -39,7 +39,17 @@ struct SurfaceTensor {
 
 using Surface = std::vector<SurfaceTensor>;
 
-// The default surface.
-Surface MakeSurface(const Architecture& architecture, const std::vector<TensorInfo>& tensors);
+// `surface:` of the campaign: changes the default surface. Patterns are RE2; a part of a parameter's
+// name suffices. Buffers (running means, counters) are never on the surface.
+struct SurfaceSelection {
+  std::vector<std::string> include = {};  // parameters to add, norms and biases among them
+  std::vector<std::string> exclude = {};  // wins over include
+};
+
+// Errors: NotFound if a pattern matches no parameter, naming near ones; InvalidArgument for a
+// pattern that is no regular expression, or if nothing is left.
+absl::StatusOr<Surface> MakeSurface(const Architecture& architecture,
+                                    const std::vector<TensorInfo>& tensors,
+                                    const SurfaceSelection& selection = {});
 
 }  // namespace bitquake

@@ -17,6 +17,7 @@ find_package(PNG REQUIRED)
 find_package(Boost REQUIRED)  # headers of Boost.Math only
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 find_library(CIVETWEB_LIBRARY civetweb REQUIRED)
 
 # The wheel's CMake package insists on a CUDA toolkit, which neither the build nor a CPU worker

@@ -71,14 +71,16 @@ absl::StatusOr<std::vector<Variant>> LoadVariants(Database& db, const std::strin
 }
 
 absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db,
-                                                            const std::string& campaign) {
+                                                            const std::string& campaign,
+                                                            const SurfaceSelection& selection) {
   std::map<std::string, Surface> surfaces;
   RETURN_IF_ERROR(db.ForEach("SELECT model, config, tensors FROM models WHERE campaign = ?",
                              {campaign}, [&](const Row& row) {
                                const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
                                ASSIGN_OR_RETURN(const Architecture architecture,
                                                 DeriveArchitecture(row.Text(1), tensors));
-                               surfaces[row.Text(0)] = MakeSurface(architecture, tensors);
+                               ASSIGN_OR_RETURN(surfaces[row.Text(0)],
+                                                MakeSurface(architecture, tensors, selection));
                                return absl::OkStatus();
                              }));
   return surfaces;
@@ -90,7 +92,7 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
   int64_t position = 0;
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
-                     ExpandTargets(surface, campaign.granularities[g]));
+                     ExpandTargets(surface, campaign.granularities[g], variant.format));
     const std::vector<double>& own = campaign.granularities[g].ber;
     const std::vector<double>& rates = own.empty() ? campaign.ber : own;
     const int64_t cells = static_cast<int64_t>(targets.size() * rates.size());
@@ -104,7 +106,7 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
             "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
             "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             {variant.id, position++, campaign.fault.Name(), target.granularity,
-             static_cast<int64_t>(g), target.name, target.words() * variant.format.bits, ber}));
+             static_cast<int64_t>(g), target.name, ExposedBits(target, variant.format, campaign.fault), ber}));
       }
     }
   }
@@ -115,7 +117,7 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
 absl::Status ExpandCells(Database& db, const std::string& id) {
   ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
   ASSIGN_OR_RETURN(const std::vector<Variant> variants, LoadVariants(db, id));
-  ASSIGN_OR_RETURN(const auto surfaces, LoadSurfaces(db, id));
+  ASSIGN_OR_RETURN(const auto surfaces, LoadSurfaces(db, id, campaign.surface));
   ASSIGN_OR_RETURN(
       const auto folds,
       db.QueryInt("SELECT json_array_length(fold_sizes) FROM campaigns WHERE id = ?", {id}));

@@ -31,10 +31,10 @@ FaultMap ToMap(const FaultList& list) {
 
 std::vector<FaultList> DrawAll(const Surface& surface, const Granularity& granularity) {
   std::vector<FaultList> lists;
-  const absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity);
+  const absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity, kInt8);
   EXPECT_TRUE(targets.ok()) << targets.status();
   for (const Target& target : *targets) {
-    lists.push_back(DrawFaults(surface, target, FaultModel(), kInt8, 2418, 7, 0.01));
+    lists.push_back(DrawFaults(surface, target, FaultModel(), kInt8, 2418, 7, 0.01).value());
   }
   return lists;
 }
@@ -65,8 +65,8 @@ TEST(FaultList, FaultsAreTheSameWhateverTheGranularity) {
 
 TEST(FaultList, StaysWithinItsTarget) {
   const Surface surface = VitSurface();
-  const std::vector<Target> targets = *ExpandTargets(surface, {Kind::kHead});
-  const FaultList list = DrawFaults(surface, targets[5], FaultModel(), kInt8, 1, 0, 0.3);
+  const std::vector<Target> targets = *ExpandTargets(surface, {Kind::kHead}, kInt8);
+  const FaultList list = DrawFaults(surface, targets[5], FaultModel(), kInt8, 1, 0, 0.3).value();
   ASSERT_EQ(list.tensors.size(), 1u);
   std::set<int64_t> allowed;
   for (const WordRange& range : targets[5].ranges) {
@@ -74,14 +74,14 @@ TEST(FaultList, StaysWithinItsTarget) {
   }
   for (const WordFault& fault : list.tensors[0].faults) EXPECT_EQ(allowed.count(fault.index), 1u);
   // Every word of the target is exposed.
-  EXPECT_EQ(DrawFaults(surface, targets[5], FaultModel(), kInt8, 1, 0, 1).flips(),
+  EXPECT_EQ(DrawFaults(surface, targets[5], FaultModel(), kInt8, 1, 0, 1)->flips(),
             targets[5].words() * 8);
 }
 
 TEST(FaultList, TensorsAreOrderedAndHaveFaults) {
   const Surface surface = VitSurface();
-  const std::vector<Target> targets = *ExpandTargets(surface, {Kind::kModel});
-  const FaultList list = DrawFaults(surface, targets[0], FaultModel(), kInt8, 1, 0, 1e-4);
+  const std::vector<Target> targets = *ExpandTargets(surface, {Kind::kModel}, kInt8);
+  const FaultList list = DrawFaults(surface, targets[0], FaultModel(), kInt8, 1, 0, 1e-4).value();
   ASSERT_FALSE(list.tensors.empty());
   EXPECT_LT(list.tensors.size(), surface.size());
   int previous = -1;
@@ -90,7 +90,7 @@ TEST(FaultList, TensorsAreOrderedAndHaveFaults) {
     EXPECT_FALSE(tensor.faults.empty());
     previous = tensor.tensor;
   }
-  EXPECT_TRUE(DrawFaults(surface, targets[0], FaultModel(), kInt8, 1, 0, 0).tensors.empty());
+  EXPECT_TRUE(DrawFaults(surface, targets[0], FaultModel(), kInt8, 1, 0, 0)->tensors.empty());
 }
 
 TEST(FaultList, CountsFlipsPerBitPosition) {

@@ -20,12 +20,14 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Kind = Granularity::Kind;
 
+constexpr NumberFormat kInt8 = {NumberFormat::Kind::kInt, 8};
+
 MATCHER_P3(Range, tensor, first, count, "") {
   return arg.tensor == tensor && arg.first == first && arg.count == count;
 }
 
 std::vector<Target> Expand(const Surface& surface, const Granularity& granularity) {
-  absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity);
+  absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity, kInt8);
   EXPECT_TRUE(targets.ok()) << targets.status();
   return targets.value_or(std::vector<Target>());
 }
@@ -157,7 +159,7 @@ TEST(Target, RangesAreOrderedAndDisjoint) {
 
 TEST(Target, UnknownBlocksNameTheRange) {
   for (int block : {12, -1}) {
-    const absl::Status status = ExpandTargets(VitSurface(), {Kind::kBlock, {0, block}}).status();
+    const absl::Status status = ExpandTargets(VitSurface(), {Kind::kBlock, {0, block}}, kInt8).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_EQ(status.message(), "no block " + std::to_string(block) + "; blocks are 0 to 11");
   }
@@ -169,14 +171,14 @@ TEST(Target, MatchingNothingIsAnError) {
                                [](const SurfaceTensor& tensor) { return tensor.qkv.has_value(); }),
                 surface.end());
   for (Kind kind : {Kind::kType, Kind::kHead}) {
-    const absl::Status status = ExpandTargets(surface, {kind}).status();
+    const absl::Status status = ExpandTargets(surface, {kind}, kInt8).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(status.message(), HasSubstr("no qkv weight"));
   }
   for (Kind kind : {Kind::kModel, Kind::kBlock, Kind::kTensor}) {
-    EXPECT_EQ(ExpandTargets({}, {kind}).status().code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(ExpandTargets({}, {kind}, kInt8).status().code(), absl::StatusCode::kNotFound);
   }
-  EXPECT_THAT(ExpandTargets({}, {Kind::kBlock, {0}}).status().message(), HasSubstr("no blocks"));
+  EXPECT_THAT(ExpandTargets({}, {Kind::kBlock, {0}}, kInt8).status().message(), HasSubstr("no blocks"));
 }
 
 TEST(Target, FieldsOfOtherGranularitiesAreRefused) {
@@ -185,7 +187,7 @@ TEST(Target, FieldsOfOtherGranularitiesAreRefused) {
                                  {Kind::kBlock, {}, {QkvType::kQ}},
                                  {Kind::kHead, {}, {}, true}};
   for (const Granularity& granularity : refused) {
-    EXPECT_EQ(ExpandTargets(VitSurface(), granularity).status().code(),
+    EXPECT_EQ(ExpandTargets(VitSurface(), granularity, kInt8).status().code(),
               absl::StatusCode::kInvalidArgument);
   }
 }

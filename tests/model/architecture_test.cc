@@ -266,7 +266,7 @@ TEST(Surface, HoldsThePapersTensorsInForwardOrder) {
   TestVit vit;
   vit.depth = 2;
   const auto architecture = DeriveArchitecture(ConfigJson(vit), Infos(vit));
-  const Surface surface = MakeSurface(*architecture, Infos(vit));
+  const Surface surface = MakeSurface(*architecture, Infos(vit)).value();
   std::vector<std::string> names;
   for (const SurfaceTensor& tensor : surface) {
     names.push_back(tensor.name);

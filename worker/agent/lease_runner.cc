@@ -89,6 +89,7 @@ struct LeaseRunner::Bench {
   Campaign campaign;
   NumberFormat format;
   std::shared_ptr<const OpenModel> model;
+  Surface surface;  // the campaign's, of the model
   std::shared_ptr<const OpenImages> images;
   Evaluator* evaluator;
 };
@@ -145,7 +146,12 @@ absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
                                       bench.model->snapshot.architecture.preprocessing, cancelled));
   RETURN_IF_ERROR(CheckPinned(absl::StrCat("data set '", bench.campaign.dataset, "'"),
                               bench.images->digest, context.data_digest()));
+  ASSIGN_OR_RETURN(bench.surface,
+                   MakeSurface(bench.model->snapshot.architecture, bench.model->snapshot.Tensors(),
+                               bench.campaign.surface));
   EvaluatorOptions options;
+  options.surface = bench.surface;
+  options.quantization = bench.campaign.quantization;
   options.format = bench.format;
   options.compute = bench.campaign.compute;
   options.chunk = context.chunk();
@@ -221,7 +227,7 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
 absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                     const std::function<void(v1::OutcomeReport)>& report) {
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
-  const Surface& surface = bench.model->snapshot.surface;
+  const Surface& surface = bench.surface;
   std::map<int, std::map<std::string, Target>> targets;  // by granularity, by name
   std::map<int64_t, const v1::CellSpec*> cells;
   for (const v1::CellSpec& cell : lease.trials().cells()) {
@@ -233,7 +239,7 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
     }
     if (targets.count(index) == 0) {
       ASSIGN_OR_RETURN(std::vector<Target> expanded,
-                       ExpandTargets(surface, bench.campaign.granularities[index]));
+                       ExpandTargets(surface, bench.campaign.granularities[index], bench.format));
       for (Target& target : expanded) {
         targets[index][target.name] = std::move(target);
       }
@@ -262,9 +268,11 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
       int64_t words = 0;
       for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
         const v1::CellSpec& cell = *cells[jobs[next]->cell_id()];
-        lists.push_back(DrawFaults(surface, targets[cell.granularity_index()][cell.target()],
-                                   bench.campaign.fault, bench.format, bench.campaign.seed,
-                                   jobs[next]->trial(), cell.ber()));
+        ASSIGN_OR_RETURN(FaultList drawn,
+                         DrawFaults(surface, targets[cell.granularity_index()][cell.target()],
+                                    bench.campaign.fault, bench.format, bench.campaign.seed,
+                                    jobs[next]->trial(), cell.ber()));
+        lists.push_back(std::move(drawn));
         for (const TensorFaults& tensor : lists.back().tensors) {
           words += static_cast<int64_t>(tensor.faults.size());
         }

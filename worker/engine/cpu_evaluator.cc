@@ -88,7 +88,9 @@ absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSn
   RETURN_IF_ERROR(CheckOptions(options));
   return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<CpuEvaluator>> {
     ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model,
-                     LoadedModel::Load(snapshot, options.format));
+                     LoadedModel::Load(snapshot,
+                                       options.surface.empty() ? snapshot.surface : options.surface,
+                                       options.format, options.quantization));
     return std::unique_ptr<CpuEvaluator>(
         new CpuEvaluator(std::move(model), snapshot.architecture.preprocessing, options, tuning));
   });

@@ -53,7 +53,9 @@ struct TrialOutcome {
   int64_t right_to_wrong = 0;  // DUE included
   int64_t wrong_to_right = 0;
   int64_t due = 0;         // some logit NaN or infinite; counted as wrong
-  int64_t flips = 0;       // realised: bits that differ from golden's words after the patch
+  int64_t flips_wanted = 0;  // bits of golden's words that the fault list changes
+  int64_t flips = 0;         // realised: bits that differ from golden's words after the patch
+  std::vector<int64_t> flips_per_bit;  // realised, by position in the word, 0 = least significant
   int64_t inferences = 0;  // images that were really run (0 when nothing was flipped)
   std::string digest;      // XXH3 over the predictions (-1 for DUE) and top-5 hits of all images
   double seconds = 0;
@@ -79,6 +81,8 @@ class Evaluator {
 
 struct EvaluatorOptions {
   NumberFormat format;
+  Quantization quantization;
+  Surface surface;  // fault lists number its tensors; empty: the model's default surface
   std::string compute = "fp32";
   int chunk = 0;    // images a forward; positive
   int threads = 1;  // chunks at a time

@@ -10,24 +10,26 @@
 namespace bitquake {
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelSnapshot& snapshot,
-                                                               NumberFormat format) {
-  std::unique_ptr<LoadedModel> model(new LoadedModel(format));
+                                                               const Surface& surface,
+                                                               NumberFormat format,
+                                                               const Quantization& quantization) {
+  std::unique_ptr<LoadedModel> model(new LoadedModel(format, quantization));
   model->name_ = snapshot.path;
   model->num_classes_ = snapshot.architecture.num_classes;
-  const absl::Status loaded = model->LoadWeights(snapshot);
+  const absl::Status loaded = model->LoadWeights(snapshot, surface);
   if (!loaded.ok()) {
     return Annotate(loaded, snapshot.path);
   }
   model->graph_ = MakeVit(snapshot.architecture, model->weights_);
-  for (const SurfaceTensor& tensor : snapshot.surface) {
+  for (const SurfaceTensor& tensor : surface) {
     model->stage_of_.push_back(model->graph_->StageOf(tensor.name));
   }
   model->digest_ = model->Digest();
   return model;
 }
 
-absl::Status LoadedModel::LoadWeights(const ModelSnapshot& snapshot) {
-  for (const SurfaceTensor& tensor : snapshot.surface) {
+absl::Status LoadedModel::LoadWeights(const ModelSnapshot& snapshot, const Surface& surface) {
+  for (const SurfaceTensor& tensor : surface) {
     const StoredTensor* stored = snapshot.weights.Find(tensor.name);
     if (stored == nullptr || stored->shape != tensor.shape) {
       return absl::InvalidArgumentError(

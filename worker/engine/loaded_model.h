@@ -19,7 +19,9 @@ class LoadedModel {
  public:
   // Errors: InvalidArgument, the folder and the tensor named.
   static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelSnapshot& snapshot,
-                                                           NumberFormat format);
+                                                           const Surface& surface,
+                                                           NumberFormat format,
+                                                           const Quantization& quantization);
 
   const std::string& name() const { return name_; }  // the folder
   int num_classes() const { return num_classes_; }
@@ -36,9 +38,10 @@ class LoadedModel {
   bool IsGolden() const { return Digest() == digest_; }
 
  private:
-  explicit LoadedModel(NumberFormat format) : words_(format) {}
+  LoadedModel(NumberFormat format, const Quantization& quantization)
+      : words_(format, quantization) {}
 
-  absl::Status LoadWeights(const ModelSnapshot& snapshot);
+  absl::Status LoadWeights(const ModelSnapshot& snapshot, const Surface& surface);
   std::string Digest() const;
 
   std::string name_;

@@ -20,7 +20,8 @@ namespace bitquake {
 // Thread-compatible.
 class StoredWords {
  public:
-  explicit StoredWords(NumberFormat format) : format_(format) {}
+  explicit StoredWords(NumberFormat format, const Quantization& quantization = {})
+      : format_(format), quantization_(quantization) {}
 
   // Quantises `weights` as the next tensor of the surface and returns its values, [shape], which
   // share their storage with this object. Errors: as Quantize, the tensor named.
@@ -56,6 +57,7 @@ class StoredWords {
   void Xor(const FaultList& faults);
 
   NumberFormat format_;
+  Quantization quantization_;
   std::vector<Tensor> tensors_;
 };
 

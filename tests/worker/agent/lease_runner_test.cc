@@ -169,11 +169,11 @@ TEST_F(LeaseRunnerTest, TrialsHaveTheFaultsOfTheirSeedTensorTrialAndRate) {
                         double ber) {
     Granularity granularity;
     granularity.kind = kind;
-    const std::vector<Target> targets = ExpandTargets(surface, granularity).value();
+    const std::vector<Target> targets = ExpandTargets(surface, granularity, format).value();
     const auto target = std::find_if(targets.begin(), targets.end(),
                                      [&](const Target& t) { return t.name == name; });
     EXPECT_NE(target, targets.end()) << name;
-    return DrawFaults(surface, *target, FaultModel(), format, 2418, trial, ber);
+    return DrawFaults(surface, *target, FaultModel(), format, 2418, trial, ber).value();
   };
   const std::map<int64_t, FaultList> expected = {
       {20, draw(Granularity::Kind::kTensor, kQkv, 2, 5e-2)},

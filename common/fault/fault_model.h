@@ -1,0 +1,45 @@
+// What a fault does and how faults are drawn: `fault:` of the campaign.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bitquake {
+
+struct FaultModel {
+  enum class Kind {
+    kBitFlip,   // the bit is inverted
+    kStuckAt0,  // the bit reads 0; no flip where it was 0 already
+    kStuckAt1,
+    kBurst,  // each event inverts `burst_length` neighbouring bits of one word, from the drawn one
+             // upwards, cut at the word's end
+    kWord,   // each word is replaced by random bits, independently with probability BER
+    kList,   // the listed bits are inverted, whatever BER and trial
+  };
+  enum class Sampling {
+    kBernoulli,  // each bit independently with probability BER
+    kExact,      // round(BER x bits) distinct bits of the target
+    kCount,      // `count` distinct bits of the target, no BER
+  };
+  // One bit of the checkpoint's stored words.
+  struct ListedBit {
+    std::string tensor;
+    int64_t index = 0;  // of the word, row-major
+    int bit = 0;        // 0 = least significant
+  };
+
+  Kind kind = Kind::kBitFlip;
+  Sampling sampling = Sampling::kBernoulli;
+  int64_t count = 0;     // kCount
+  int burst_length = 0;  // kBurst
+  // Only these bit positions of a word can be hit; empty: all. Ascending.
+  std::vector<int> positions = {};
+  std::vector<ListedBit> list = {};  // kList
+
+  std::string Name() const;  // "bit_flip", as in the results
+  // Whether the faults depend on a bit-error rate: not those of kCount and kList.
+  bool HasBer() const { return kind != Kind::kList && sampling != Sampling::kCount; }
+};
+
+}  // namespace bitquake
