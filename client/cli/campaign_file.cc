@@ -1,14 +1,14 @@
 #include "client/cli/campaign_file.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "client/cli/find_folder.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
-#include "common/base/suggest.h"
+#include "common/campaign/cell_rates.h"
+#include "common/campaign/fault_csv.h"
 #include "common/fault/target.h"
 #include "common/model/snapshot.h"
 
@@ -16,39 +16,6 @@ namespace bitquake {
 namespace {
 
 namespace fs = std::filesystem;
-
-absl::StatusOr<std::string> FindFolder(const std::string& name, const fs::path& beside,
-                                       const std::vector<std::string>& roots,
-                                       const std::string& what, const std::string& flag) {
-  std::vector<fs::path> places;
-  if (fs::path(name).is_absolute()) {
-    places.push_back(name);
-  } else {
-    places.push_back(beside / name);
-    for (const std::string& root : roots) {
-      places.push_back(fs::path(root) / name);
-    }
-  }
-  std::error_code error;
-  for (const fs::path& place : places) {
-    if (fs::is_directory(place, error)) {
-      fs::path folder = fs::canonical(place, error);
-      return folder.string();
-    }
-  }
-  std::vector<std::string> present;
-  for (const fs::path& place : places) {
-    for (const auto& entry : fs::directory_iterator(place.parent_path(), error)) {
-      present.push_back(entry.path().filename().string());
-    }
-  }
-  const std::string tried = absl::StrJoin(places, ", ", [](std::string* out, const fs::path& p) {
-    absl::StrAppend(out, p.lexically_normal().string());
-  });
-  return absl::NotFoundError(absl::StrCat(what, " '", name, "' not found (looked for ", tried, ")",
-                                          DidYouMean(fs::path(name).filename().string(), present),
-                                          "; give a path, or the folder above it with ", flag));
-}
 
 // Errors if a target matches nothing in the model.
 absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
@@ -67,8 +34,14 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
       if (!targets.ok()) {
         return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
       }
-      const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
-      cells += targets->size() * rates.size();
+      for (const Target& target : *targets) {
+        const absl::StatusOr<std::vector<double>> rates =
+            CellRates(campaign, granularity, *surface, target, format);
+        if (!rates.ok()) {
+          return Annotate(rates.status(), absl::StrCat("fault: model '", name, "'"));
+        }
+        cells += rates->size();
+      }
     }
   }
   return static_cast<int64_t>(cells);
@@ -82,7 +55,7 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
   local.campaign = file.campaign;
   for (std::string& name : local.campaign.models) {
     ASSIGN_OR_RETURN(const std::string folder,
-                     FindFolder(name, beside, model_roots, "model", "--model-root"));
+                     FindFolder(name, beside.string(), model_roots, "model", "--model-root"));
     const std::string plain = fs::path(folder).filename().string();
     RETURN_IF_ERROR(CheckPlainName(plain));
     const auto [place, added] = local.models.emplace(plain, folder);
@@ -94,8 +67,8 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
     name = plain;
     RETURN_IF_ERROR(CellsOfModel(local.campaign, plain, folder).status());
   }
-  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
-                                                    "data set", "--data-root"));
+  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside.string(),
+                                                    data_roots, "data set", "--data-root"));
   local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
   RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
   return local;
@@ -111,7 +84,13 @@ absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
     return absl::InvalidArgumentError(text.status().message());
   }
   file.text = *std::move(text);
-  ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path));
+  bool read_faults = false;
+  const auto read = [&](const std::string& name) {
+    read_faults = true;
+    return ReadFile((fs::absolute(path).parent_path() / name).string(), kMaxFaultCsvBytes);
+  };
+  ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path, read));
+  file.to_submit = read_faults ? ToJson(file.campaign) : file.text;
   return file;
 }
 
@@ -121,7 +100,7 @@ absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
   std::vector<ModelCells> counted;
   for (const std::string& name : file.campaign.models) {
     const absl::StatusOr<std::string> folder =
-        FindFolder(name, beside, model_roots, "model", "--model-root");
+        FindFolder(name, beside.string(), model_roots, "model", "--model-root");
     counted.push_back({name, std::nullopt});
     if (!folder.ok()) {
       continue;
