@@ -1,8 +1,7 @@
 #include "common/campaign/schema.h"
 
-#include <algorithm>
-#include <iterator>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,34 +28,21 @@ FieldType ResourceType(std::string noun) {
   return PlainTextType(std::move(noun), kMaxNameCharacters);
 }
 
-// Exactly the names that NumberFormat knows: found by asking, once.
-std::string MakeFormatPattern() {
-  std::vector<std::string> names = {"fp32", "fp16", "bf16", "fp8_e4m3", "fp8_e5m2"};
-  constexpr int kMaxBits = 32;
-  for (int bits = 1; bits <= kMaxBits; ++bits) {
-    names.push_back(absl::StrCat("int", bits));
-  }
-  std::vector<std::string> known;
-  const auto is_known = [](const std::string& name) { return NumberFormat::FromName(name).ok(); };
-  std::copy_if(names.begin(), names.end(), std::back_inserter(known), is_known);
-  for (int whole = 0; whole <= kMaxBits; ++whole) {
-    std::vector<std::string> fractions;
-    for (int fraction = 0; fraction <= kMaxBits; ++fraction) {
-      if (is_known(absl::StrCat("fixed(", whole, ".", fraction, ")"))) {
-        fractions.push_back(absl::StrCat(fraction));
-      }
-    }
-    if (!fractions.empty()) {
-      known.push_back(
-          absl::StrCat("fixed\\(", whole, "\\.(", absl::StrJoin(fractions, "|"), ")\\)"));
+// Matches the names of the known formats and nothing else.
+std::string FormatPattern() {
+  std::vector<std::string> names;
+  std::map<int, std::vector<int>> fractions;  // of fixed(m.n), by m
+  for (const NumberFormat& format : KnownFormats()) {
+    if (format.kind == NumberFormat::Kind::kFixed) {
+      fractions[format.bits - format.fraction_bits].push_back(format.fraction_bits);
+    } else {
+      names.push_back(format.Name());
     }
   }
-  return absl::StrCat("^(", absl::StrJoin(known, "|"), ")$");
-}
-
-const std::string& FormatPattern() {
-  static const auto& pattern = *new std::string(MakeFormatPattern());
-  return pattern;
+  for (const auto& [whole, below] : fractions) {
+    names.push_back(absl::StrCat("fixed\\(", whole, "\\.(", absl::StrJoin(below, "|"), ")\\)"));
+  }
+  return absl::StrCat("^(", absl::StrJoin(names, "|"), ")$");
 }
 
 FieldType FormatType() {
@@ -159,12 +145,15 @@ std::optional<Complaint> CheckTrials(const Json& campaign, const FaultModel& fau
 }
 
 // Words of each format must have the bits that are spoken of.
-std::optional<Complaint> CheckFormats(const Json& campaign) {
+std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fault) {
   const auto complaint = [](std::string part, const absl::Status& status) {
     return Complaint{std::move(part), std::string(status.message())};
   };
   for (const Json& name : campaign.at("formats")) {
     const NumberFormat format = NumberFormat::FromName(name.get<std::string>()).value();
+    if (const absl::Status status = CheckFaultModel(fault, format); !status.ok()) {
+      return complaint("fault", status);
+    }
     for (size_t i = 0; i < campaign.at("granularities").size(); ++i) {
       const Granularity granularity = GranularityFromJson(campaign.at("granularities")[i]);
       if (const absl::Status status = CheckGranularity(granularity, format); !status.ok()) {
@@ -178,7 +167,7 @@ std::optional<Complaint> CheckFormats(const Json& campaign) {
 std::optional<Complaint> CheckCampaign(const Json& campaign) {
   const FaultModel fault = FaultFromJson(campaign.at("fault"));
   for (const auto& complaint : {CheckRates(campaign, fault), CheckTrials(campaign, fault),
-                                CheckFormats(campaign), CheckSpread(campaign)}) {
+                                CheckFormats(campaign, fault), CheckSpread(campaign)}) {
     if (complaint.has_value()) {
       return complaint;
     }

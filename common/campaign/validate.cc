@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/suggest.h"
+#include "common/campaign/alternatives.h"
 #include "common/campaign/scalar.h"
 
 namespace bitquake {
@@ -40,28 +41,6 @@ std::string FirstSentence(const std::string& doc) {
 
 bool IsScalar(const Node& node) {
   return node.kind != Node::Kind::kList && node.kind != Node::Kind::kMap;
-}
-
-bool IsNumeric(const Node& node) {
-  return node.kind == Node::Kind::kInteger || node.kind == Node::Kind::kNumber;
-}
-
-// Whether a value of the node's kind can be of the type at all.
-bool KindFits(const Node& node, const FieldType& type) {
-  struct Visitor {
-    const Node& node;
-    bool operator()(const TextType&) const { return node.kind == Node::Kind::kText; }
-    bool operator()(const EnumType&) const { return node.kind == Node::Kind::kText; }
-    bool operator()(const IntegerType&) const { return IsNumeric(node); }
-    bool operator()(const NumberType&) const { return IsNumeric(node); }
-    bool operator()(const ListType&) const { return node.kind == Node::Kind::kList; }
-    bool operator()(const MapType&) const { return node.kind == Node::Kind::kMap; }
-    bool operator()(const OneOfType& t) const {
-      return std::any_of(t.alternatives.begin(), t.alternatives.end(),
-                         [this](const FieldType& a) { return KindFits(node, a); });
-    }
-  };
-  return std::visit(Visitor{node}, type.is);
 }
 
 class Validator {
@@ -284,39 +263,6 @@ class Validator {
     return CheckByFirstField(node, fitting, type, path);
   }
 
-  static const Field& FirstField(const FieldType& map) {
-    return std::get<MapType>(map.is).fields.front();
-  }
-
-  static std::vector<std::string> FieldNames(const FieldType& map) {
-    std::vector<std::string> names;
-    for (const Field& field : std::get<MapType>(map.is).fields) {
-      names.push_back(field.name);
-    }
-    return names;
-  }
-
-  static bool HasField(const FieldType& map, const std::string& name) {
-    const std::vector<std::string> names = FieldNames(map);
-    return std::count(names.begin(), names.end(), name) > 0;
-  }
-
-  // The node's text, if it is none of the words and names a map's first field instead.
-  static std::optional<std::string> BareFirstField(const Node& node, const FieldType& fitting,
-                                                   const OneOfType& type) {
-    const auto* words = std::get_if<EnumType>(&fitting.is);
-    if (words == nullptr || std::count(words->values.begin(), words->values.end(), node.text) > 0) {
-      return std::nullopt;
-    }
-    for (const FieldType& alternative : type.alternatives) {
-      if (std::holds_alternative<MapType>(alternative.is) &&
-          FirstField(alternative).name == node.text) {
-        return node.text;
-      }
-    }
-    return std::nullopt;
-  }
-
   // Chooses among several maps the one whose first field is there.
   std::optional<Json> CheckByFirstField(const Node& node, const std::vector<const FieldType*>& maps,
                                         const OneOfType& type, const std::string& path) {
@@ -324,7 +270,7 @@ class Validator {
     std::vector<std::string> given;
     std::vector<const FieldType*> chosen;
     for (const FieldType* map : maps) {
-      const std::string& name = FirstField(*map).name;
+      const std::string& name = FieldsOf(*map).front().name;
       const bool is_new = std::count(first_fields.begin(), first_fields.end(), name) == 0;
       if (is_new) {
         first_fields.push_back(name);
@@ -363,7 +309,7 @@ class Validator {
       if (owner == maps.end()) {
         ReportUnknownField(member, first_fields, path);
       } else if (!std::exchange(told, true)) {
-        ReportMissing(node, FirstField(**owner), path);
+        ReportMissing(node, FieldsOf(**owner).front(), path);
       }
     }
   }
@@ -371,12 +317,12 @@ class Validator {
   // Chooses among maps of the same first field the one that knows its value.
   std::optional<Json> CheckByFirstValue(const Node& node, const std::vector<const FieldType*>& maps,
                                         const std::string& path) {
-    const std::string& name = FirstField(*maps.front()).name;
+    const std::string& name = FieldsOf(*maps.front()).front().name;
     const Node& first = *node.Find(name);
-    EnumType words{std::get<EnumType>(FirstField(*maps.front()).type.is).noun, {}};
+    EnumType words{std::get<EnumType>(FieldsOf(*maps.front()).front().type.is).noun, {}};
     const FieldType* chosen = nullptr;
     for (const FieldType* map : maps) {
-      for (const std::string& word : std::get<EnumType>(FirstField(*map).type.is).values) {
+      for (const std::string& word : std::get<EnumType>(FieldsOf(*map).front().type.is).values) {
         words.values.push_back(word);
         if (first.kind == Node::Kind::kText && first.text == word) {
           chosen = map;
