@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "bitquake/v1/campaign.grpc.pb.h"
+#include "client/api/translate.h"
 #include "common/base/backoff.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
@@ -21,99 +20,6 @@ namespace bitquake {
 namespace {
 
 constexpr absl::Duration kCallTime = absl::Seconds(30);
-
-std::string StateText(v1::CampaignState state) {
-  switch (state) {
-    case v1::CAMPAIGN_STATE_PROBING:
-      return "probing";
-    case v1::CAMPAIGN_STATE_RUNNING:
-      return "running";
-    case v1::CAMPAIGN_STATE_PAUSED:
-      return "paused";
-    case v1::CAMPAIGN_STATE_DONE:
-      return "done";
-    case v1::CAMPAIGN_STATE_CANCELLED:
-      return "cancelled";
-    case v1::CAMPAIGN_STATE_FAILED:
-      return "failed";
-    default:
-      return "unknown";
-  }
-}
-
-CampaignStatus FromProto(const v1::CampaignStatus& from) {
-  CampaignStatus status;
-  status.id = from.campaign_id();
-  status.name = from.name();
-  status.state = StateText(from.state());
-  status.error = from.error();
-  status.jobs_total = from.jobs_total();
-  status.jobs_done = from.jobs_done();
-  status.jobs_poisoned = from.jobs_poisoned();
-  status.jobs_leased = from.jobs_leased();
-  status.images_done = from.images_done();
-  status.images_per_second = from.images_per_second();
-  status.eta_seconds = from.eta_seconds();
-  status.workers = from.workers();
-  status.cells = from.cells();
-  if (from.has_worst_cell()) {
-    const v1::WorstCell& worst = from.worst_cell();
-    status.worst_cell = absl::StrCat(worst.model(), " ", worst.format(), " ", worst.target(),
-                                     absl::StrFormat(" at %.2e", worst.ber()));
-    status.worst_half_width = worst.half_width();
-  }
-  status.submitted_unix_ms = from.submitted_unix_ms();
-  status.finished_unix_ms = from.finished_unix_ms();
-  status.poison_errors.assign(from.poison_errors().begin(), from.poison_errors().end());
-  return status;
-}
-
-CellResult FromProto(const v1::CellResult& from, const std::string& campaign) {
-  CellResult cell;
-  cell.key = {campaign,           from.model(),  from.format(), from.fault(),
-              from.granularity(), from.target(), from.ber()};
-  cell.bits = from.bits();
-  for (const v1::TrialResult& trial : from.trials()) {
-    cell.trials.push_back({trial.trial(), trial.images(), trial.top1(), trial.top5(),
-                           trial.golden_top1(), trial.golden_top5(), trial.sdc(), trial.due(),
-                           trial.flips(), trial.faults_digest()});
-  }
-  return cell;
-}
-
-void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
-  results.status = FromProto(info.status());
-  results.resolved_json = info.resolved_json();
-  results.server_version = info.server_version();
-  results.data_digest = info.data_digest();
-  results.images = info.images();
-  results.folds = info.folds();
-  for (const v1::ModelInfo& model : info.models()) {
-    results.models.push_back({model.model(), model.digest(), model.architecture(), model.chunk()});
-  }
-  for (const v1::GoldenResult& golden : info.goldens()) {
-    results.goldens.push_back(
-        {golden.model(), golden.format(), golden.images(), golden.top1(), golden.top5()});
-  }
-  results.device_kinds.assign(info.device_kinds().begin(), info.device_kinds().end());
-}
-
-// Gives each cell its golden. Cells whose golden is not known on all images yet lose their trials:
-// what they would add up to could not be stated.
-void FillGoldens(CampaignResults& results) {
-  std::map<std::pair<std::string, std::string>, const GoldenResult*> by_variant;
-  for (const GoldenResult& golden : results.goldens) {
-    by_variant[{golden.model, golden.format}] = &golden;
-  }
-  for (CellResult& cell : results.cells) {
-    const auto golden = by_variant.find({cell.key.model, cell.key.format});
-    if (golden == by_variant.end()) {
-      cell.trials.clear();
-    } else {
-      cell.golden = *golden->second;
-    }
-  }
-}
 
 }  // namespace
 
@@ -254,22 +160,24 @@ absl::StatusOr<std::vector<WorkerStatus>> Client::Workers() {
   return workers;
 }
 
-absl::StatusOr<CampaignResults> Client::Results(const std::string& id) {
+absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool images) {
   v1::StreamResultsRequest request;
   request.set_campaign_id(id);
+  request.set_images(images);
   CampaignResults results;
   RETURN_IF_ERROR(impl_->Patiently([&] {
     results = CampaignResults();
     grpc::ClientContext context;
     const auto stream = impl_->stub->StreamResults(&context, request);
     v1::ResultBatch batch;
-    while (stream->Read(&batch)) {
-      if (batch.has_info()) {
-        TakeInfo(batch.info(), results);
-      }
-      for (const v1::CellResult& cell : batch.cells().cells()) {
-        results.cells.push_back(FromProto(cell, results.status.name));
-      }
+    absl::Status taken;
+    while (taken.ok() && stream->Read(&batch)) {
+      taken = TakeBatch(batch, results);
+    }
+    if (!taken.ok()) {
+      context.TryCancel();
+      stream->Finish();
+      return taken;
     }
     return impl_->FromGrpc(stream->Finish());
   }));

@@ -59,7 +59,8 @@ struct CampaignResults {
   std::vector<ModelInfo> models;
   std::vector<GoldenResult> goldens;
   std::vector<std::string> device_kinds;
-  std::vector<CellResult> cells;  // in the campaign's order, golden filled in
+  std::vector<CellResult> cells;          // in the campaign's order, golden filled in
+  std::vector<FoldMembers> fold_members;  // if images were asked for and the campaign keeps them
 };
 
 struct WorkerStatus {
@@ -93,7 +94,8 @@ class Client {
   absl::StatusOr<CampaignStatus> Pause(const std::string& id);
   absl::StatusOr<CampaignStatus> Resume(const std::string& id);
   absl::StatusOr<CampaignStatus> Cancel(const std::string& id);
-  absl::StatusOr<CampaignResults> Results(const std::string& id);
+  // `images`: also what the campaign kept of its images.
+  absl::StatusOr<CampaignResults> Results(const std::string& id, bool images = false);
   absl::StatusOr<std::vector<WorkerStatus>> Workers();
 
   // Calls `changed` with the state now and after every change until the campaign has ended. While

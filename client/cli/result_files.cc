@@ -60,6 +60,10 @@ std::string CampaignJson(const CampaignResults& results) {
 absl::Status WriteResultFiles(const std::string& folder, const CampaignResults& results) {
   RETURN_IF_ERROR(WriteFileAtomically(folder + "/cells.csv", CellsCsv(results.cells)));
   RETURN_IF_ERROR(WriteFileAtomically(folder + "/trials.csv", TrialsCsv(results.cells)));
+  if (!results.fold_members.empty()) {
+    RETURN_IF_ERROR(WriteFileAtomically(folder + "/images.csv", ImagesCsv(results.cells)));
+    RETURN_IF_ERROR(WriteFileAtomically(folder + "/folds.csv", FoldsCsv(results.fold_members)));
+  }
   return WriteFileAtomically(folder + "/campaign.json", CampaignJson(results));
 }
 

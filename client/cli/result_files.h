@@ -1,4 +1,5 @@
-// The files that a campaign leaves: cells.csv, trials.csv, campaign.json.
+// The files that a campaign leaves: cells.csv, trials.csv, campaign.json; images.csv and folds.csv
+// of one that keeps images.
 #pragma once
 
 #include <string>
@@ -11,7 +12,7 @@ namespace bitquake {
 // campaign.json: the resolved campaign, versions, digests, devices, golden accuracies.
 std::string CampaignJson(const CampaignResults& results);
 
-// Writes the three into `folder`, each whole or not at all.
+// Writes the files into `folder`, each whole or not at all.
 absl::Status WriteResultFiles(const std::string& folder, const CampaignResults& results);
 
 // Golden accuracies as lines for a terminal.

@@ -1,7 +1,9 @@
 #include "common/report/results.h"
 
+#include <filesystem>
 #include <iostream>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
 #include "client/cli/result_files.h"
 #include "common/base/status_macros.h"
@@ -13,13 +15,30 @@ struct Flags {
   std::string id;
   std::string format = "table";
   bool trials = false;
+  std::string out;
 };
+
+absl::Status WriteInto(const std::string& folder, const CampaignResults& results) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot make the folder ", folder, ": ", error.message()));
+  }
+  RETURN_IF_ERROR(WriteResultFiles(folder, results));
+  std::cerr << "results: " << folder << "\n";
+  return absl::OkStatus();
+}
 
 absl::Status Results(const Flags& flags, const Session& session) {
   if (flags.trials && (flags.format == "json" || session.flags.json)) {
     return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
   }
-  ASSIGN_OR_RETURN(const CampaignResults results, session.Connect()->Results(flags.id));
+  ASSIGN_OR_RETURN(const CampaignResults results,
+                   session.Connect()->Results(flags.id, /*images=*/!flags.out.empty()));
+  if (!flags.out.empty()) {
+    return WriteInto(flags.out, results);
+  }
   if (flags.trials) {
     std::cout << TrialsCsv(results.cells);
   } else if (flags.format == "csv") {
@@ -42,6 +61,9 @@ void AddResults(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"table", "csv", "json"}))
       ->capture_default_str();
   command->add_flag("--trials", flags->trials, "every trial, as trials.csv");
+  command->add_option("--out", flags->out,
+                      "folder to write the files of a run into, images.csv of a campaign that "
+                      "keeps images among them, rather than print");
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake results vit-b16-blocks-1f0c3a5e --format csv > cells.csv");

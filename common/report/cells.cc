@@ -50,6 +50,7 @@ constexpr Column kColumns[] = {
     {"due_rate", [](const CellResult&, const CellSummary& s) -> Value { return s.due_rate; }},
     {"flips_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.flips_mean; }},
     {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.vf; }},
+    {"cell", [](const CellResult& c, const CellSummary&) -> Value { return c.number; }},
 };
 
 std::string Text(const Value& value) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/base/bitmap.h"
 
 namespace bitquake {
 
@@ -21,6 +22,20 @@ struct CellKey {
   double ber = 0;
 };
 
+// Which images of a fold a trial had right: a bit for each image, in the fold's order.
+struct FoldOutcome {
+  int fold = 0;
+  Bitmap correct;
+  Bitmap same;  // as golden: finite logits and the same prediction
+};
+
+// The images of a fold, in its order.
+struct FoldMembers {
+  int fold = 0;
+  std::vector<int64_t> images;  // numbers in the data set, from 0
+  std::vector<int> labels;
+};
+
 // One trial, summed over the folds it saw. Counts are of images.
 struct TrialResult {
   uint32_t trial = 0;
@@ -29,10 +44,11 @@ struct TrialResult {
   int64_t top5 = 0;
   int64_t golden_top1 = 0;  // correct without faults, on the same images
   int64_t golden_top5 = 0;
-  int64_t sdc = 0;            // finite logits, prediction differs from golden's
-  int64_t due = 0;            // a logit is NaN or infinite (counted as wrong)
-  int64_t flips = 0;          // bits
-  std::string faults_digest;  // of the fault list
+  int64_t sdc = 0;                      // finite logits, prediction differs from golden's
+  int64_t due = 0;                      // a logit is NaN or infinite (counted as wrong)
+  int64_t flips = 0;                    // bits
+  std::string faults_digest;            // of the fault list
+  std::vector<FoldOutcome> folds = {};  // only where the campaign kept images
 };
 
 // A model in a format without faults, on the whole data set of the campaign.
@@ -49,6 +65,7 @@ struct CellResult {
   int64_t bits = 0;  // of the target
   GoldenResult golden;
   std::vector<TrialResult> trials;  // finished ones, by number
+  int64_t number = 0;               // in the campaign's order, from 0: `replay` takes it
 };
 
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear
@@ -64,6 +81,15 @@ std::string CellsCsv(const std::vector<CellResult>& cells);
 // accuracy on the whole data set, so that their mean is that of cells.csv; sdc, due and flips are
 // counts.
 std::string TrialsCsv(const std::vector<CellResult>& cells);
+
+// images.csv: a row for each fold of each finished trial, with its bitmaps in hexadecimal, byte by
+// byte: the first image of the fold is the least significant bit of the first byte, so "09" are the
+// images 0 and 3.
+std::string ImagesCsv(const std::vector<CellResult>& cells);
+
+// folds.csv: a row for each image of each fold: its position in the fold, its number in the data
+// set, its label.
+std::string FoldsCsv(const std::vector<FoldMembers>& folds);
 
 // The cells as an aligned table for a terminal.
 std::string CellsTable(const std::vector<CellResult>& cells);

@@ -183,6 +183,14 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
                     absl::StrCat("golden outcome over ", golden.images, " images; fold ", job->fold,
                                  " has ", fold_images));
   }
+  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job->campaign));
+  if (campaign->keep_images) {
+    ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrongWithFold(db, *job, golden));
+    if (!wrong.empty()) {
+      return Distrust(db, report, *job, wrong);
+    }
+    RETURN_IF_ERROR(KeepFold(db, *job, golden));
+  }
   RETURN_IF_ERROR(db.Run(
       "INSERT INTO goldens (variant, fold, job, images, top1, top5, digest, worker, device_kind, "
       "predictions, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -205,6 +213,7 @@ absl::StatusOr<int64_t> Coordinator::FoldImages(Database& db, const JobRow& job)
 
 absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow& job,
                                                      const TrialOutcomeReport& trial) {
+  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job.campaign));
   ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, job));
   if (trial.images != fold_images) {
     return absl::StrCat("outcome over ", trial.images, " images; fold ", job.fold, " has ",
@@ -213,7 +222,7 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   if (trial.flips != trial.flips_wanted) {
     return absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
   }
-  std::string wrong;
+  std::string wrong = campaign->keep_images ? WhatIsWrongWithImages(trial) : "";
   RETURN_IF_ERROR(db.ForEach("SELECT faults_digest FROM trials WHERE cell = ? AND trial = ?",
                              {job.cell, job.trial}, [&](const Row& row) {
                                if (row.Text(0) != trial.faults_digest) {
@@ -292,6 +301,10 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
               trial.golden_top1, trial.golden_top5, trial.sdc, trial.right_to_wrong,
               trial.wrong_to_right, trial.due, trial.inferences, trial.outcome_digest,
               report.worker, workers_[report.worker].identity.device_kind, trial.seconds}));
+  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job->campaign));
+  if (campaign->keep_images) {
+    RETURN_IF_ERROR(KeepImages(db, *job, trial));
+  }
   RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
   counters_.flips += trial.flips;

@@ -69,6 +69,8 @@ struct GoldenOutcomeReport {
   std::string digest;
   std::string predictions;
   double seconds = 0;
+  std::vector<int64_t> image_numbers;  // of a campaign that keeps images, as are the labels
+  std::vector<int> labels;
 };
 
 struct TrialOutcomeReport {
@@ -90,6 +92,8 @@ struct TrialOutcomeReport {
   std::string outcome_digest;
   int64_t inferences = 0;
   double seconds = 0;
+  std::string correct;  // of a campaign that keeps images: bitmaps (common/base/bitmap.h)
+  std::string same;
 };
 
 struct FailureReport {

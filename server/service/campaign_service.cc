@@ -1,8 +1,8 @@
 #include "server/service/campaign_service.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -11,8 +11,8 @@
 #include "absl/synchronization/notification.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
+#include "server/service/results_reactor.h"
 #include "server/service/translate.h"
-#include "server/store/result_reader.h"
 
 namespace bitquake {
 namespace {
@@ -122,75 +122,6 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
   bool ended_ = false;
 };
 
-// Reads the store on a thread of its own, a batch ahead of the network.
-class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
- public:
-  ResultsReactor(std::string database, CampaignSnapshot snapshot)
-      : database_(std::move(database)), snapshot_(std::move(snapshot)) {
-    reader_ = std::thread([this] { Finish(ToGrpc(Read())); });
-  }
-
-  void OnWriteDone(bool ok) override {
-    absl::MutexLock lock(&mutex_);
-    writing_ = false;
-    broken_ = broken_ || !ok;
-  }
-
-  void OnDone() override {
-    reader_.join();
-    delete this;
-  }
-
- private:
-  absl::Status Send(const v1::ResultBatch& batch) {
-    {
-      absl::MutexLock lock(&mutex_);
-      message_ = batch;
-      writing_ = true;
-    }
-    StartWrite(&message_);
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(
-        +[](bool* writing) { return !*writing; }, &writing_));
-    return broken_ ? absl::CancelledError("the reader went away") : absl::OkStatus();
-  }
-
-  absl::Status Read() {
-    ASSIGN_OR_RETURN(Database db, Database::Open(database_, Database::Mode::kReadOnly));
-    // One snapshot of the store for all of it.
-    RETURN_IF_ERROR(db.Run("BEGIN"));
-    ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
-    v1::ResultBatch batch;
-    *batch.mutable_info() = ToProto(campaign);
-    *batch.mutable_info()->mutable_status() = ToProto(snapshot_);
-    RETURN_IF_ERROR(Send(batch));
-    constexpr size_t kBatchBytes = 256 << 10;
-    batch.Clear();
-    size_t bytes = 0;
-    RETURN_IF_ERROR(ReadCells(db, snapshot_.id, [&](CellResult cell) {
-      v1::CellResult message = ToProto(cell);
-      bytes += message.ByteSizeLong();
-      *batch.mutable_cells()->add_cells() = std::move(message);
-      if (bytes < kBatchBytes) {
-        return absl::OkStatus();
-      }
-      const absl::Status sent = Send(batch);
-      batch.Clear();
-      bytes = 0;
-      return sent;
-    }));
-    return bytes == 0 ? absl::OkStatus() : Send(batch);
-  }
-
-  const std::string database_;
-  const CampaignSnapshot snapshot_;
-  absl::Mutex mutex_;
-  v1::ResultBatch message_;
-  bool writing_ = false;
-  bool broken_ = false;
-  std::thread reader_;
-};
-
 // Answers at once with an error.
 template <typename Message>
 class ErrorReactor final : public grpc::ServerWriteReactor<Message> {
@@ -294,7 +225,7 @@ grpc::ServerWriteReactor<v1::ResultBatch>* CampaignService::StreamResults(
   if (!snapshot.ok()) {
     return new ErrorReactor<v1::ResultBatch>(snapshot.status());
   }
-  return new ResultsReactor(database_, *std::move(snapshot));
+  return new ResultsReactor(database_, *std::move(snapshot), request->images());
 }
 
 grpc::ServerUnaryReactor* CampaignService::Control(grpc::CallbackServerContext* context,

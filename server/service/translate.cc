@@ -112,6 +112,7 @@ v1::CellResult ToProto(const CellResult& cell) {
   result.set_target(cell.key.target);
   result.set_ber(cell.key.ber);
   result.set_bits(cell.bits);
+  result.set_cell(cell.number);
   for (const TrialResult& trial : cell.trials) {
     v1::TrialResult* added = result.add_trials();
     added->set_trial(trial.trial);
@@ -126,6 +127,17 @@ v1::CellResult ToProto(const CellResult& cell) {
     added->set_faults_digest(trial.faults_digest);
   }
   return result;
+}
+
+v1::FoldOutcome ToProto(const StoredFoldOutcome& outcome) {
+  v1::FoldOutcome message;
+  message.set_cell(outcome.cell);
+  message.set_trial(outcome.trial);
+  message.set_fold(outcome.fold);
+  message.set_images(outcome.images);
+  message.set_correct(outcome.correct);
+  message.set_same(outcome.same);
+  return message;
 }
 
 v1::Lease ToProto(const LeaseGrant& grant) {
@@ -201,9 +213,15 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
     }
     case v1::OutcomeReport::kGolden: {
       const v1::GoldenReport& from = message.golden();
-      report.body =
-          GoldenOutcomeReport{from.job_id(), from.images(),      from.top1(),   from.top5(),
-                              from.digest(), from.predictions(), from.seconds()};
+      report.body = GoldenOutcomeReport{from.job_id(),
+                                        from.images(),
+                                        from.top1(),
+                                        from.top5(),
+                                        from.digest(),
+                                        from.predictions(),
+                                        from.seconds(),
+                                        {from.image_numbers().begin(), from.image_numbers().end()},
+                                        {from.labels().begin(), from.labels().end()}};
       return report;
     }
     case v1::OutcomeReport::kTrial: {
@@ -227,6 +245,8 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
       trial.outcome_digest = from.outcome_digest();
       trial.inferences = from.inferences();
       trial.seconds = from.seconds();
+      trial.correct = from.correct();
+      trial.same = from.same();
       report.body = std::move(trial);
       return report;
     }

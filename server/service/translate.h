@@ -17,6 +17,7 @@ v1::CampaignStatus ToProto(const CampaignSnapshot& snapshot);
 v1::WorkerInfo ToProto(const WorkerSnapshot& worker);
 v1::CampaignInfo ToProto(const StoredCampaign& campaign);
 v1::CellResult ToProto(const CellResult& cell);
+v1::FoldOutcome ToProto(const StoredFoldOutcome& outcome);
 v1::Lease ToProto(const LeaseGrant& grant);
 
 WorkerIdentity FromProto(const v1::RegisterRequest& request);

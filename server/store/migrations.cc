@@ -191,7 +191,27 @@ CREATE TABLE alarms (
 ) STRICT;
 )sql";
 
-constexpr std::array<const char*, 1> kMigrations = {kVersion1};
+// What is kept of single trials and images.
+constexpr const char* kVersion2 = R"sql(
+-- The images of each fold of a campaign that keeps images, in the fold's order.
+CREATE TABLE fold_images (
+  campaign TEXT NOT NULL REFERENCES campaigns (id),
+  fold INTEGER NOT NULL,
+  images BLOB NOT NULL,                    -- numbers in the data set, 64-bit little-endian
+  labels BLOB NOT NULL,                    -- 32-bit little-endian
+  PRIMARY KEY (campaign, fold)
+) STRICT, WITHOUT ROWID;
+
+-- Its outcomes image by image: bitmaps in the fold's order, the first image in the least significant
+-- bit of the first byte.
+CREATE TABLE outcome_images (
+  job INTEGER PRIMARY KEY REFERENCES outcomes (job),
+  correct BLOB NOT NULL,
+  same BLOB NOT NULL                       -- as golden: finite logits and the same prediction
+) STRICT;
+)sql";
+
+constexpr std::array<const char*, 2> kMigrations = {kVersion1, kVersion2};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/store/packed.h"
 
 namespace bitquake {
 
@@ -54,6 +55,7 @@ absl::Status ReadCells(Database& db, const std::string& id,
                        const std::function<absl::Status(CellResult)>& emit) {
   CellResult cell;
   int64_t current = 0;
+  int64_t number = 0;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT c.id, p.name, v.model, v.format, c.fault, c.granularity, c.target, c.ber, c.bits, "
       "t.trial, t.images, t.top1, t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.flips, "
@@ -67,6 +69,7 @@ absl::Status ReadCells(Database& db, const std::string& id,
           }
           current = row.Int(0);
           cell = CellResult{};
+          cell.number = number++;
           cell.key = {row.Text(1), row.Text(2), row.Text(3),  row.Text(4),
                       row.Text(5), row.Text(6), row.Double(7)};
           cell.bits = row.Int(8);
@@ -79,6 +82,27 @@ absl::Status ReadCells(Database& db, const std::string& id,
         return absl::OkStatus();
       }));
   return current == 0 ? absl::OkStatus() : emit(std::move(cell));
+}
+
+absl::Status ReadImages(Database& db, const std::string& id,
+                        const std::function<absl::Status(StoredFold)>& fold,
+                        const std::function<absl::Status(StoredFoldOutcome)>& outcome) {
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT fold, images, labels FROM fold_images WHERE campaign = ? ORDER BY fold",
+                 {id}, [&](const Row& row) {
+                   return fold({static_cast<int>(row.Int(0)), Unpack<int64_t>(row.Text(1)),
+                                Unpack<int>(row.Text(2))});
+                 }));
+  return db.ForEach(
+      "SELECT n.number, o.trial, o.fold, o.images, i.correct, i.same FROM (SELECT c.id, "
+      "row_number() OVER (ORDER BY v.id, c.position) - 1 AS number FROM cells c JOIN variants v ON "
+      "v.id = c.variant WHERE v.campaign = ?) n JOIN trials t ON t.cell = n.id AND t.finished = 1 "
+      "JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial JOIN outcome_images i ON i.job = "
+      "o.job ORDER BY n.number, o.trial, o.fold",
+      {id}, [&](const Row& row) {
+        return outcome({row.Int(0), static_cast<uint32_t>(row.Int(1)), static_cast<int>(row.Int(2)),
+                        row.Int(3), row.Text(4), row.Text(5)});
+      });
 }
 
 }  // namespace bitquake

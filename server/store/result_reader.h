@@ -31,11 +31,33 @@ struct StoredCampaign {
   std::vector<std::string> device_kinds;
 };
 
+// Bitmaps of a trial on a fold, as kept (common/base/bitmap.h).
+struct StoredFoldOutcome {
+  int64_t cell = 0;  // its number in the campaign's order, from 0
+  uint32_t trial = 0;
+  int fold = 0;
+  int64_t images = 0;
+  std::string correct;
+  std::string same;
+};
+
+struct StoredFold {
+  int fold = 0;
+  std::vector<int64_t> images;  // numbers in the data set, in the fold's order
+  std::vector<int> labels;
+};
+
 absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id);
 
 // Calls `cell` for each cell of the campaign in order, with its finished trials. Golden is not
 // filled in.
 absl::Status ReadCells(Database& db, const std::string& id,
                        const std::function<absl::Status(CellResult)>& cell);
+
+// What a campaign kept of its images: calls `fold` for each fold, then `outcome` for each fold of
+// each finished trial, in the order of cells, trials, folds. Neither, if it keeps none.
+absl::Status ReadImages(Database& db, const std::string& id,
+                        const std::function<absl::Status(StoredFold)>& fold,
+                        const std::function<absl::Status(StoredFoldOutcome)>& outcome);
 
 }  // namespace bitquake

@@ -53,7 +53,7 @@ TEST(CellsCsv, HasTheColumnsOfTheContract) {
   EXPECT_EQ(CellsCsv({}),
             "campaign,model,format,fault,granularity,target,bits,ber,trials,images,golden_top1,"
             "golden_top5,top1_mean,top1_std,top1_min,top1_max,top1_p05,top1_median,top1_p95,ci_low,"
-            "ci_high,loss_mean,top5_mean,sdc_rate,due_rate,flips_mean,vf\n");
+            "ci_high,loss_mean,top5_mean,sdc_rate,due_rate,flips_mean,vf,cell\n");
   EXPECT_EQ(
       TrialsCsv({}),
       "campaign,model,format,fault,granularity,target,ber,trial,images,top1,top5,sdc,due,flips,"
@@ -64,12 +64,18 @@ TEST(CellsCsv, OneTrialHasNoDeviationAndNoInterval) {
   EXPECT_EQ(
       Lines(CellsCsv({Cell("model", "model", {7})})).at(1),
       "c,vit,int8,bit_flip,model,model,64,1e-06,1,1000,90,99,89.3,,89.3,89.3,89.3,89.3,89.3,,,"
-      "0.7,99,1.4,0,3,");
+      "0.7,99,1.4,0,3,,0");
 }
 
 TEST(CellsCsv, LeavesOutCellsWithoutTrials) {
   EXPECT_THAT(Lines(CellsCsv({Cell("model", "model", {}), Cell("block", "blocks.0", {1})})),
               SizeIs(2));
+}
+
+TEST(CellsCsv, ACellKeepsItsNumberWhenOthersAreLeftOut) {
+  std::vector<CellResult> cells = {Cell("model", "model", {}), Cell("block", "blocks.0", {1})};
+  cells[1].number = 1;
+  EXPECT_EQ(Lines(CellsCsv(cells)).at(1).substr(Lines(CellsCsv(cells)).at(1).rfind(',')), ",1");
 }
 
 TEST(CellsCsv, KeepsTheOrderGiven) {

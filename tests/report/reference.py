@@ -15,7 +15,7 @@ from fractions import Fraction
 
 CELL_COLUMNS = """campaign model format fault granularity target bits ber trials images golden_top1 golden_top5
 top1_mean top1_std top1_min top1_max top1_p05 top1_median top1_p95 ci_low ci_high loss_mean top5_mean sdc_rate
-due_rate flips_mean vf""".split()
+due_rate flips_mean vf cell""".split()
 TRIAL_COLUMNS = """campaign model format fault granularity target ber trial images top1 top5 sdc due flips
 faults_digest""".split()
 
@@ -128,6 +128,7 @@ def cell_row(cell, cells):
     top1 = [estimate(golden, t, "top1") for t in trials]
     mean = sum(top1) / n
     row = {k: cell[k] for k in CELL_COLUMNS[:8]}
+    row["cell"] = next(i for i, c in enumerate(cells) if c is cell)
     row.update(trials=n, images=images, golden_top1=Fraction(100 * golden["top1"], golden["images"]),
                golden_top5=Fraction(100 * golden["top5"], golden["images"]), top1_mean=mean, top1_min=min(top1),
                top1_max=max(top1), top1_p05=quantile(top1, Fraction(1, 20)),

@@ -30,6 +30,7 @@ std::vector<CellResult> MadeUpCampaign() {
     cell.key = {json.at("campaign"),    json.at("model"),  json.at("format"), json.at("fault"),
                 json.at("granularity"), json.at("target"), json.at("ber")};
     cell.bits = json.at("bits");
+    cell.number = static_cast<int64_t>(cells.size());
     const auto& golden = json.at("golden");
     cell.golden = {cell.key.model, cell.key.format, golden.at("images"), golden.at("top1"),
                    golden.at("top5")};

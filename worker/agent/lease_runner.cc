@@ -81,6 +81,8 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   report.set_outcome_digest(outcome.digest);
   report.set_inferences(outcome.inferences);
   report.set_seconds(outcome.seconds);
+  report.set_correct(outcome.correct.bytes());
+  report.set_same(outcome.same.bytes());
 }
 
 }  // namespace
@@ -155,6 +157,7 @@ absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
   options.format = bench.format;
   options.compute = bench.campaign.compute;
   options.chunk = context.chunk();
+  options.keep_images = bench.campaign.keep_images;
   ASSIGN_OR_RETURN(bench.evaluator,
                    workbench_->EvaluatorFor(context.campaign_id(), *bench.model, options));
   return bench;
@@ -219,6 +222,11 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
     std::string predictions(golden.predictions.size() * sizeof(int32_t), '\0');
     std::memcpy(predictions.data(), golden.predictions.data(), predictions.size());
     outcome->set_predictions(std::move(predictions));
+    if (bench.campaign.keep_images) {
+      const std::vector<int64_t>& numbers = bench.images->folds[job.fold()];
+      outcome->mutable_image_numbers()->Add(numbers.begin(), numbers.end());
+      outcome->mutable_labels()->Add(images.labels.begin(), images.labels.end());
+    }
     report(std::move(message));
   }
   return absl::OkStatus();

@@ -316,8 +316,11 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
   std::vector<TrialOutcome> outcomes;
   for (size_t t = 0; t < trials.size(); ++t) {
     const bool ran = !running[t].scores.empty();
-    outcomes.push_back(
-        CompareWithGolden(ran ? running[t].scores : golden.scores, golden.scores, fold.labels));
+    const std::vector<Score>& scores = ran ? running[t].scores : golden.scores;
+    outcomes.push_back(CompareWithGolden(scores, golden.scores, fold.labels));
+    if (options_.keep_images) {
+      MarkImages(scores, golden.scores, fold.labels, outcomes.back());
+    }
     outcomes.back().id = trials[t].id;
     outcomes.back().flips = running[t].flips;
     outcomes.back().inferences = ran ? images : 0;

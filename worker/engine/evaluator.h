@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "common/base/bitmap.h"
 #include "common/fault/fault_list.h"
 #include "common/fault/number_format.h"
 #include "common/model/snapshot.h"
@@ -52,13 +53,16 @@ struct TrialOutcome {
   int64_t sdc = 0;             // finite logits, prediction differs from golden's
   int64_t right_to_wrong = 0;  // DUE included
   int64_t wrong_to_right = 0;
-  int64_t due = 0;         // some logit NaN or infinite; counted as wrong
+  int64_t due = 0;           // some logit NaN or infinite; counted as wrong
   int64_t flips_wanted = 0;  // bits of golden's words that the fault list changes
   int64_t flips = 0;         // realised: bits that differ from golden's words after the patch
   std::vector<int64_t> flips_per_bit;  // realised, by position in the word, 0 = least significant
-  int64_t inferences = 0;  // images that were really run (0 when nothing was flipped)
-  std::string digest;      // XXH3 over the predictions (-1 for DUE) and top-5 hits of all images
+  int64_t inferences = 0;              // images that were really run (0 when nothing was flipped)
+  std::string digest;  // XXH3 over the predictions (-1 for DUE) and top-5 hits of all images
   double seconds = 0;
+  // With EvaluatorOptions::keep_images, a bit for each image of the fold, in its order:
+  Bitmap correct;
+  Bitmap same;  // as golden: finite logits and the same prediction
 };
 
 // Thread-compatible: one call at a time.
@@ -84,8 +88,9 @@ struct EvaluatorOptions {
   Quantization quantization;
   Surface surface;  // fault lists number its tensors; empty: the model's default surface
   std::string compute = "fp32";
-  int chunk = 0;    // images a forward; positive
-  int threads = 1;  // chunks at a time
+  int chunk = 0;             // images a forward; positive
+  int threads = 1;           // chunks at a time
+  bool keep_images = false;  // outcomes say which images were right
 };
 
 // An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument

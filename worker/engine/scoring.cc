@@ -61,4 +61,18 @@ TrialOutcome CompareWithGolden(absl::Span<const Score> trial, absl::Span<const S
   return outcome;
 }
 
+void MarkImages(absl::Span<const Score> trial, absl::Span<const Score> golden,
+                absl::Span<const int> labels, TrialOutcome& outcome) {
+  outcome.correct = Bitmap(static_cast<int64_t>(labels.size()));
+  outcome.same = outcome.correct;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (trial[i].prediction == labels[i]) {
+      outcome.correct.Set(static_cast<int64_t>(i));
+    }
+    if (trial[i].prediction == golden[i].prediction && trial[i].prediction != kNotFinite) {
+      outcome.same.Set(static_cast<int64_t>(i));
+    }
+  }
+}
+
 }  // namespace bitquake

@@ -30,4 +30,8 @@ void ScoreLogits(const at::Tensor& logits, absl::Span<const int> labels, absl::S
 TrialOutcome CompareWithGolden(absl::Span<const Score> trial, absl::Span<const Score> golden,
                                absl::Span<const int> labels);
 
+// Fills the bitmaps.
+void MarkImages(absl::Span<const Score> trial, absl::Span<const Score> golden,
+                absl::Span<const int> labels, TrialOutcome& outcome);
+
 }  // namespace bitquake

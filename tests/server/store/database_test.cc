@@ -5,7 +5,9 @@
 
 #include <fstream>
 
+#include "common/campaign/campaign.h"
 #include "server/store/migrations.h"
+#include "server/store/result_reader.h"
 #include "tests/server/cluster.h"
 
 namespace bitquake {
@@ -30,10 +32,51 @@ TEST_F(DatabaseTest, AnEmptyFileIsMigratedToTheSchema) {
   ASSERT_TRUE(db.ok()) << db.status();
   ASSERT_TRUE(Migrate(*db).ok());
   EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), SchemaVersion());
-  for (const char* table : {"campaigns", "models", "variants", "cells", "batches", "jobs", "leases",
-                            "workers", "goldens", "outcomes", "trials", "alarms"}) {
+  for (const char* table :
+       {"campaigns", "models", "variants", "cells", "batches", "jobs", "leases", "workers",
+        "goldens", "outcomes", "trials", "alarms", "fold_images", "outcome_images"}) {
     EXPECT_EQ(**db->QueryInt(std::string("SELECT count(*) FROM ") + table), 0) << table;
   }
+}
+
+// tests/data/store/version_1.db is what `bitquake run` of that version left: 4 cells of 2 trials on
+// 2 folds of 20 images.
+TEST_F(DatabaseTest, AStoredFileOfVersion1IsMigratedAndReadsAsItDid) {
+  std::filesystem::copy_file(std::string(BITQUAKE_SOURCE_DIR) + "/tests/data/store/version_1.db",
+                             path_);
+  auto db = Open();
+  ASSERT_TRUE(db.ok()) << db.status();
+  ASSERT_EQ(**db->QueryInt("PRAGMA user_version"), 1);
+  ASSERT_TRUE(Migrate(*db).ok());
+  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), SchemaVersion());
+  EXPECT_FALSE(db->QueryInt("SELECT * FROM pragma_foreign_key_check")->has_value());
+
+  std::string id;
+  ASSERT_TRUE(db->ForEach("SELECT id FROM campaigns", {}, [&](const Row& row) {
+                  id = row.Text(0);
+                  return absl::OkStatus();
+                }).ok());
+  const auto campaign = ReadCampaign(*db, id);
+  ASSERT_TRUE(campaign.ok()) << campaign.status();
+  EXPECT_EQ(campaign->name, "version-1");
+  EXPECT_EQ(campaign->images, 40);
+  ASSERT_EQ(campaign->goldens.size(), 2u);
+  EXPECT_EQ(campaign->goldens[1].top1, 37);
+  const auto parsed = ParseCampaign(campaign->resolved_json, "stored");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_FALSE(parsed->keep_images);
+  std::vector<CellResult> cells;
+  ASSERT_TRUE(ReadCells(*db, id, [&](CellResult cell) {
+                cells.push_back(std::move(cell));
+                return absl::OkStatus();
+              }).ok());
+  ASSERT_EQ(cells.size(), 4u);
+  EXPECT_EQ(cells[1].number, 1);
+  EXPECT_EQ(cells[1].key.ber, 1e-2);
+  ASSERT_EQ(cells[1].trials.size(), 2u);
+  EXPECT_EQ(cells[1].trials[0].top1 + cells[1].trials[1].top1, 69);
+  const auto never = [](const auto&) { return absl::InternalError("it kept no images"); };
+  EXPECT_TRUE(ReadImages(*db, id, never, never).ok());
 }
 
 TEST_F(DatabaseTest, WhatWasWrittenIsThereAfterReopening) {

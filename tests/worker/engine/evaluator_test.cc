@@ -196,6 +196,28 @@ TEST_F(EvaluatorTest, TrialsWithoutFlipsRunNothing) {
   }
 }
 
+TEST_F(EvaluatorTest, KeptImagesAgreeWithTheCountsHoweverTrialsAreGrouped) {
+  EvaluatorOptions keeping = Options("int8");
+  keeping.keep_images = true;
+  auto together = MakeEvaluator(snapshot_, keeping);
+  const auto outcomes = RunAll(*together, images_.fold, requests_);
+  auto plain = MakeEvaluator(snapshot_, Options("int8"));
+  const auto without = RunAll(*plain, images_.fold, requests_);
+  ExpectSame(outcomes, without);
+  keeping.threads = 1;
+  auto apart = MakeEvaluator(snapshot_, keeping);
+  for (size_t i = requests_.size(); i-- > 0;) {
+    EXPECT_EQ(without[i].correct.items(), 0);
+    EXPECT_EQ(outcomes[i].correct.items(), kImages);
+    EXPECT_EQ(outcomes[i].correct.Count(), outcomes[i].top1);
+    EXPECT_EQ(outcomes[i].same.Count(), kImages - outcomes[i].sdc - outcomes[i].due);
+    const TrialOutcome alone = RunAll(*apart, images_.fold, {requests_[i]})[0];
+    EXPECT_EQ(alone.correct, outcomes[i].correct) << i;
+    EXPECT_EQ(alone.same, outcomes[i].same) << i;
+  }
+  EXPECT_EQ(outcomes.back().same.Count(), kImages) << "a trial without a flip";
+}
+
 TEST_F(EvaluatorTest, LogitsThatAreNotFiniteAreDetectedErrors) {
   auto evaluator = MakeEvaluator(snapshot_, Options("fp32"));
   const int head = static_cast<int>(snapshot_.surface.size()) - 1;

@@ -65,6 +65,27 @@ TEST(Scoring, CountsHowATrialDiffersFromGolden) {
   EXPECT_EQ(outcome.wrong_to_right, 1);
 }
 
+TEST(Scoring, BitmapsSayWhichImagesAreRightAndWhichAreAsGolden) {
+  const std::vector<int> labels = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<Score> golden = {{0, true}, {1, true}, {2, true}, {9, true}, {9, true},
+                                     {9, true}, {6, true}, {7, true}, {8, true}};
+  const std::vector<Score> trial = {{0, true}, {7, true}, {kNotFinite, false},
+                                    {3, true}, {9, true}, {8, false},
+                                    {6, true}, {6, true}, {8, true}};
+  TrialOutcome outcome = CompareWithGolden(trial, golden, labels);
+  EXPECT_EQ(outcome.correct.items(), 0) << "only when asked";
+  MarkImages(trial, golden, labels, outcome);
+  std::string correct, same;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    correct += outcome.correct.Get(static_cast<int64_t>(i)) ? '1' : '0';
+    same += outcome.same.Get(static_cast<int64_t>(i)) ? '1' : '0';
+  }
+  EXPECT_EQ(correct, "100100101");
+  EXPECT_EQ(same, "100010101");
+  EXPECT_EQ(outcome.correct.Count(), outcome.top1);
+  EXPECT_EQ(outcome.same.Count(), outcome.images - outcome.sdc - outcome.due);
+}
+
 TEST(Scoring, DigestShowsPredictionsAndTopFiveHits) {
   const std::vector<int> labels = {0, 1};
   const std::vector<Score> golden = {{0, true}, {1, true}};

@@ -1,0 +1,165 @@
+#include "client/api/translate.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status_macros.h"
+
+namespace bitquake {
+namespace {
+
+std::string StateText(v1::CampaignState state) {
+  switch (state) {
+    case v1::CAMPAIGN_STATE_PROBING:
+      return "probing";
+    case v1::CAMPAIGN_STATE_RUNNING:
+      return "running";
+    case v1::CAMPAIGN_STATE_PAUSED:
+      return "paused";
+    case v1::CAMPAIGN_STATE_DONE:
+      return "done";
+    case v1::CAMPAIGN_STATE_CANCELLED:
+      return "cancelled";
+    case v1::CAMPAIGN_STATE_FAILED:
+      return "failed";
+    default:
+      return "unknown";
+  }
+}
+
+CellResult CellFromProto(const v1::CellResult& from, const std::string& campaign) {
+  CellResult cell;
+  cell.key = {campaign,           from.model(),  from.format(), from.fault(),
+              from.granularity(), from.target(), from.ber()};
+  cell.bits = from.bits();
+  cell.number = from.cell();
+  for (const v1::TrialResult& trial : from.trials()) {
+    cell.trials.push_back({trial.trial(), trial.images(), trial.top1(), trial.top5(),
+                           trial.golden_top1(), trial.golden_top5(), trial.sdc(), trial.due(),
+                           trial.flips(), trial.faults_digest()});
+  }
+  return cell;
+}
+
+void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
+  results.status = FromProto(info.status());
+  results.resolved_json = info.resolved_json();
+  results.server_version = info.server_version();
+  results.data_digest = info.data_digest();
+  results.images = info.images();
+  results.folds = info.folds();
+  for (const v1::ModelInfo& model : info.models()) {
+    results.models.push_back({model.model(), model.digest(), model.architecture(), model.chunk()});
+  }
+  for (const v1::GoldenResult& golden : info.goldens()) {
+    results.goldens.push_back(
+        {golden.model(), golden.format(), golden.images(), golden.top1(), golden.top5()});
+  }
+  results.device_kinds.assign(info.device_kinds().begin(), info.device_kinds().end());
+}
+
+// A fold's images come in parts, one after the other.
+absl::Status TakeFold(const v1::FoldImages& part, CampaignResults& results) {
+  if (part.images_size() != part.labels_size()) {
+    return absl::DataLossError(absl::StrCat("fold ", part.fold(), " came with ", part.images_size(),
+                                            " images and ", part.labels_size(), " labels"));
+  }
+  if (results.fold_members.empty() || results.fold_members.back().fold != part.fold()) {
+    results.fold_members.push_back({part.fold(), {}, {}});
+  }
+  FoldMembers& fold = results.fold_members.back();
+  fold.images.insert(fold.images.end(), part.images().begin(), part.images().end());
+  fold.labels.insert(fold.labels.end(), part.labels().begin(), part.labels().end());
+  return absl::OkStatus();
+}
+
+// Null if there is none. Cells come in the order of their numbers, trials too.
+TrialResult* FindTrial(CampaignResults& results, int64_t cell, uint32_t trial) {
+  if (cell < 0 || cell >= static_cast<int64_t>(results.cells.size())) {
+    return nullptr;
+  }
+  std::vector<TrialResult>& trials = results.cells[cell].trials;
+  const auto found =
+      std::lower_bound(trials.begin(), trials.end(), trial,
+                       [](const TrialResult& t, uint32_t number) { return t.trial < number; });
+  return found == trials.end() || found->trial != trial ? nullptr : &*found;
+}
+
+// Puts the bitmaps to the trials that they are of.
+absl::Status TakeImages(const v1::TrialImages& images, CampaignResults& results) {
+  for (const v1::FoldOutcome& from : images.outcomes()) {
+    TrialResult* trial = FindTrial(results, from.cell(), from.trial());
+    if (trial == nullptr) {
+      return absl::DataLossError(absl::StrCat("images of cell ", from.cell(), ", trial ",
+                                              from.trial(), ", of which there are no results"));
+    }
+    FoldOutcome outcome;
+    outcome.fold = from.fold();
+    ASSIGN_OR_RETURN(outcome.correct, Bitmap::FromBytes(from.images(), from.correct()));
+    ASSIGN_OR_RETURN(outcome.same, Bitmap::FromBytes(from.images(), from.same()));
+    trial->folds.push_back(std::move(outcome));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CampaignStatus FromProto(const v1::CampaignStatus& from) {
+  CampaignStatus status;
+  status.id = from.campaign_id();
+  status.name = from.name();
+  status.state = StateText(from.state());
+  status.error = from.error();
+  status.jobs_total = from.jobs_total();
+  status.jobs_done = from.jobs_done();
+  status.jobs_poisoned = from.jobs_poisoned();
+  status.jobs_leased = from.jobs_leased();
+  status.images_done = from.images_done();
+  status.images_per_second = from.images_per_second();
+  status.eta_seconds = from.eta_seconds();
+  status.workers = from.workers();
+  status.cells = from.cells();
+  if (from.has_worst_cell()) {
+    const v1::WorstCell& worst = from.worst_cell();
+    status.worst_cell = absl::StrCat(worst.model(), " ", worst.format(), " ", worst.target(),
+                                     absl::StrFormat(" at %.2e", worst.ber()));
+    status.worst_half_width = worst.half_width();
+  }
+  status.submitted_unix_ms = from.submitted_unix_ms();
+  status.finished_unix_ms = from.finished_unix_ms();
+  status.poison_errors.assign(from.poison_errors().begin(), from.poison_errors().end());
+  return status;
+}
+
+absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {
+  if (batch.has_info()) {
+    TakeInfo(batch.info(), results);
+  }
+  for (const v1::CellResult& cell : batch.cells().cells()) {
+    results.cells.push_back(CellFromProto(cell, results.status.name));
+  }
+  if (batch.has_fold()) {
+    return TakeFold(batch.fold(), results);
+  }
+  return TakeImages(batch.images(), results);
+}
+
+void FillGoldens(CampaignResults& results) {
+  std::map<std::pair<std::string, std::string>, const GoldenResult*> by_variant;
+  for (const GoldenResult& golden : results.goldens) {
+    by_variant[{golden.model, golden.format}] = &golden;
+  }
+  for (CellResult& cell : results.cells) {
+    const auto golden = by_variant.find({cell.key.model, cell.key.format});
+    if (golden == by_variant.end()) {
+      cell.trials.clear();
+    } else {
+      cell.golden = *golden->second;
+    }
+  }
+}
+
+}  // namespace bitquake

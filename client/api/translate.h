@@ -1,0 +1,20 @@
+// From the protocol's messages to the client's plain values.
+#pragma once
+
+#include "absl/status/status.h"
+#include "bitquake/v1/campaign.pb.h"
+#include "client/api/client.h"
+
+namespace bitquake {
+
+CampaignStatus FromProto(const v1::CampaignStatus& from);
+
+// Adds what a batch of StreamResults holds; batches come in their order. Errors: DataLoss if they
+// do not fit each other.
+absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results);
+
+// Gives each cell its golden. Cells whose golden is not known on all images yet lose their trials:
+// what they would add up to could not be stated.
+void FillGoldens(CampaignResults& results);
+
+}  // namespace bitquake

@@ -1,0 +1,105 @@
+#include "server/service/results_reactor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "server/service/translate.h"
+
+namespace bitquake {
+
+ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool images)
+    : database_(std::move(database)), snapshot_(std::move(snapshot)), images_(images) {
+  reader_ = std::thread([this] { Finish(ToGrpc(Read())); });
+}
+
+void ResultsReactor::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  writing_ = false;
+  broken_ = broken_ || !ok;
+}
+
+void ResultsReactor::OnDone() {
+  reader_.join();
+  delete this;
+}
+
+absl::Status ResultsReactor::Send(const v1::ResultBatch& batch) {
+  {
+    absl::MutexLock lock(&mutex_);
+    message_ = batch;
+    writing_ = true;
+  }
+  StartWrite(&message_);
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(
+      +[](bool* writing) { return !*writing; }, &writing_));
+  return broken_ ? absl::CancelledError("the reader went away") : absl::OkStatus();
+}
+
+absl::Status ResultsReactor::SendIfFull(v1::ResultBatch& batch, size_t& bytes) {
+  constexpr size_t kBatchBytes = 256 << 10;
+  if (bytes < kBatchBytes) {
+    return absl::OkStatus();
+  }
+  bytes = 0;
+  const absl::Status sent = Send(batch);
+  batch.Clear();
+  return sent;
+}
+
+absl::Status ResultsReactor::Read() {
+  ASSIGN_OR_RETURN(Database db, Database::Open(database_, Database::Mode::kReadOnly));
+  // One snapshot of the store for all of it.
+  RETURN_IF_ERROR(db.Run("BEGIN"));
+  ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
+  v1::ResultBatch batch;
+  *batch.mutable_info() = ToProto(campaign);
+  *batch.mutable_info()->mutable_status() = ToProto(snapshot_);
+  RETURN_IF_ERROR(Send(batch));
+  RETURN_IF_ERROR(SendCells(db));
+  return images_ ? SendImages(db) : absl::OkStatus();
+}
+
+absl::Status ResultsReactor::SendCells(Database& db) {
+  v1::ResultBatch batch;
+  size_t bytes = 0;
+  RETURN_IF_ERROR(ReadCells(db, snapshot_.id, [&](const CellResult& cell) {
+    v1::CellResult message = ToProto(cell);
+    bytes += message.ByteSizeLong();
+    *batch.mutable_cells()->add_cells() = std::move(message);
+    return SendIfFull(batch, bytes);
+  }));
+  return bytes == 0 ? absl::OkStatus() : Send(batch);
+}
+
+absl::Status ResultsReactor::SendImages(Database& db) {
+  v1::ResultBatch batch;
+  size_t bytes = 0;
+  RETURN_IF_ERROR(ReadImages(
+      db, snapshot_.id, [&](const StoredFold& fold) { return SendFold(fold); },
+      [&](const StoredFoldOutcome& outcome) {
+        v1::FoldOutcome message = ToProto(outcome);
+        bytes += message.ByteSizeLong();
+        *batch.mutable_images()->add_outcomes() = std::move(message);
+        return SendIfFull(batch, bytes);
+      }));
+  return bytes == 0 ? absl::OkStatus() : Send(batch);
+}
+
+// A fold may be the whole data set: its images go in parts.
+absl::Status ResultsReactor::SendFold(const StoredFold& fold) {
+  constexpr size_t kImagesTogether = 32 << 10;
+  for (size_t first = 0; first < fold.images.size(); first += kImagesTogether) {
+    v1::ResultBatch batch;
+    v1::FoldImages* part = batch.mutable_fold();
+    part->set_fold(fold.fold);
+    const size_t end = std::min(first + kImagesTogether, fold.images.size());
+    part->mutable_images()->Add(fold.images.begin() + first, fold.images.begin() + end);
+    part->mutable_labels()->Add(fold.labels.begin() + first, fold.labels.begin() + end);
+    RETURN_IF_ERROR(Send(batch));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bitquake

@@ -1,0 +1,48 @@
+// A campaign's results on their way to a client.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "bitquake/v1/campaign.pb.h"
+#include "server/scheduler/work.h"
+#include "server/store/database.h"
+#include "server/store/result_reader.h"
+
+namespace bitquake {
+
+// Reads the store on a thread of its own, a batch ahead of the network. Deletes itself when the
+// call has ended.
+class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
+ public:
+  // `images`: also what the campaign kept of its images.
+  ResultsReactor(std::string database, CampaignSnapshot snapshot, bool images);
+
+  void OnWriteDone(bool ok) override;
+  void OnDone() override;
+
+ private:
+  absl::Status Read();
+  absl::Status SendCells(Database& db);
+  absl::Status SendImages(Database& db);
+  absl::Status SendFold(const StoredFold& fold);
+  // Waits until it is written.
+  absl::Status Send(const v1::ResultBatch& batch);
+  // Sends a batch of so many bytes and begins the next, if it is large enough.
+  absl::Status SendIfFull(v1::ResultBatch& batch, size_t& bytes);
+
+  const std::string database_;
+  const CampaignSnapshot snapshot_;
+  const bool images_;
+  absl::Mutex mutex_;
+  v1::ResultBatch message_;
+  bool writing_ = false;
+  bool broken_ = false;
+  std::thread reader_;
+};
+
+}  // namespace bitquake
