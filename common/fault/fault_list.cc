@@ -19,24 +19,6 @@ void AppendWithin(const std::vector<WordFault>& faults, const WordRange& range,
 
 }  // namespace
 
-std::string FaultModel::Name() const {
-  switch (kind) {
-    case Kind::kBitFlip:
-      return "bit_flip";
-    case Kind::kStuckAt0:
-      return "stuck_at_0";
-    case Kind::kStuckAt1:
-      return "stuck_at_1";
-    case Kind::kBurst:
-      return "burst";
-    case Kind::kWord:
-      return "word";
-    case Kind::kList:
-      return "list";
-  }
-  return "";
-}
-
 int64_t FaultList::flips() const {
   int64_t sum = 0;
   for (const TensorFaults& tensor : tensors) {
@@ -67,13 +49,17 @@ std::string FaultList::Digest(const Surface& surface) const {
     for (const WordFault& fault : tensor.faults) {
       digest.UpdateValue<uint64_t>(fault.index);
       digest.UpdateValue<uint32_t>(fault.mask);
+      if (effect == Effect::kSet) {
+        digest.UpdateValue<uint32_t>(fault.value);
+      }
     }
   }
   return digest.Hex();
 }
 
-absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
-                     const NumberFormat& format, uint64_t seed, uint32_t trial, double ber) {
+absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target,
+                                     const FaultModel& model, const NumberFormat& format,
+                                     uint64_t seed, uint32_t trial, double ber) {
   if (model.kind != FaultModel::Kind::kBitFlip) {
     return absl::UnimplementedError("fault model");
   }

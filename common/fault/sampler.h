@@ -27,12 +27,13 @@ struct WordArray {
 
 // All faults in one word, merged.
 struct WordFault {
-  int64_t index;  // into the words
-  uint32_t mask;  // bits to flip, bit 0 = least significant
+  int64_t index;       // into the words
+  uint32_t mask;       // faulty bits, bit 0 = least significant
+  uint32_t value = 0;  // what they are set to, within the mask; 0 where bits flip
 };
 
 inline bool operator==(const WordFault& a, const WordFault& b) {
-  return a.index == b.index && a.mask == b.mask;
+  return a.index == b.index && a.mask == b.mask && a.value == b.value;
 }
 
 class FaultSampler {  // thread-safe; cheap to copy

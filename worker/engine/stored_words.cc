@@ -13,18 +13,19 @@ int Bits(uint32_t word) { return __builtin_popcount(word); }
 
 absl::StatusOr<at::Tensor> StoredWords::Add(const SurfaceTensor& tensor,
                                             absl::Span<const float> weights) {
-  absl::StatusOr<QuantizedTensor> quantized = Quantize(weights, format_);
+  absl::StatusOr<QuantizedTensor> quantized =
+      Quantize(weights, format_, quantization_, tensor.shape);
   if (!quantized.ok()) {
     return Annotate(quantized.status(), tensor.name);
   }
   Tensor stored;
   stored.name = tensor.name;
-  stored.scale = quantized->scale;
+  stored.scales = quantized->scales;
   stored.count = static_cast<int64_t>(weights.size());
   stored.values = at::empty(tensor.shape, at::kFloat);
   float* values = stored.values.mutable_data_ptr<float>();
   for (int64_t i = 0; i < stored.count; ++i) {
-    values[i] = Dequantize(quantized->words[i], stored.scale, format_);
+    values[i] = Dequantize(quantized->words[i], stored.scales.Of(i), format_);
   }
   const auto keep = [&](auto words) {
     words.now.assign(quantized->words.begin(), quantized->words.end());
@@ -79,7 +80,8 @@ void StoredWords::Xor(const FaultList& faults) {
         [&](auto& words) {
           for (const WordFault& fault : hit.faults) {
             words.now[fault.index] ^= fault.mask;
-            values[fault.index] = Dequantize(words.now[fault.index], tensor.scale, format_);
+            values[fault.index] =
+                Dequantize(words.now[fault.index], tensor.scales.Of(fault.index), format_);
           }
         },
         tensor.words);

@@ -48,7 +48,7 @@ class StoredWords {
   };
   struct Tensor {
     std::string name;
-    float scale = 1;
+    Scales scales;
     at::Tensor values;
     std::variant<Words<uint8_t>, Words<uint16_t>, Words<uint32_t>> words;  // the smallest that fits
     int64_t count = 0;
