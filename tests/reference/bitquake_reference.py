@@ -77,7 +77,8 @@ def encode_minifloat(weights, name):
     exponent_bits, mantissa_bits, ieee = MINIFLOATS[name]
     values, finite = magnitudes(name)
     middles = (values[:finite] + values[1:finite + 1]) / 2  # exact in float64
-    magnitude = np.abs(weights.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        magnitude = np.abs(weights.astype(np.float64))
     code = np.searchsorted(middles, magnitude, side="left")
     tie = (code < finite) & (magnitude == middles[np.minimum(code, finite - 1)])
     code += tie & (code % 2 == 1)
@@ -97,17 +98,21 @@ def decode_minifloat(words, name):
     return (sign * values[words & ((1 << (exponent_bits + mantissa_bits)) - 1)]).astype(np.float32)
 
 
-def scales_of(weights, format, scale, percentile):
-    """float32, of shape () or, per channel, (channels, 1, ...): what weights and words divide by."""
+def peaks_of(weights, scale, percentile):
+    """What the largest q stands for: float32, of shape () or, per channel, (channels, 1, ...)."""
     per_channel = scale == "per_channel" and weights.ndim >= 2
     magnitude = np.abs(weights)
     axes = tuple(range(1, weights.ndim)) if per_channel else None
     if percentile == 100:
-        peak = magnitude.max(axis=axes, keepdims=per_channel)
-    else:
-        peak = np.percentile(magnitude.astype(np.float64), percentile, axis=axes, method="linear",
-                             keepdims=per_channel).astype(np.float32)
-    scales = np.asarray(peak / np.float32(2**(format.bits - 1) - 1), np.float32)
+        return magnitude.max(axis=axes, keepdims=per_channel)
+    return np.percentile(magnitude.astype(np.float64), percentile, axis=axes, method="linear",
+                         keepdims=per_channel).astype(np.float32)
+
+
+def scales_of(weights, format, scale, percentile):
+    """As peaks_of. Where all weights are 0 any scale will do, and 1 is it."""
+    peaks = peaks_of(weights, scale, percentile)
+    scales = np.asarray(peaks / np.float32(2**(format.bits - 1) - 1), np.float32)
     return np.where(scales == 0, np.float32(1), scales)
 
 
@@ -125,7 +130,8 @@ def quantize(weights, format, scale="per_tensor", percentile=100):
         steps = np.ldexp(weights.astype(np.float64), format.fraction_bits)  # exact
     else:
         scales = scales_of(weights, format, scale, percentile)
-        steps = weights / scales
+        with np.errstate(over="ignore"):  # far beyond a percentile, and clipped
+            steps = weights / scales
         assert steps.dtype == np.float32
     q = np.clip(np.rint(steps), -limit, limit - 1).astype(np.int64)
     return (q & (2**format.bits - 1)).astype(np.uint32), scales
@@ -140,7 +146,8 @@ def dequantize(words, scales, format):
     q = np.where(q >> (format.bits - 1), q - 2**format.bits, q)
     if format.kind == "fixed":
         return np.ldexp(q.astype(np.float64), -format.fraction_bits).astype(np.float32)
-    return q.astype(np.float32) * scales
+    with np.errstate(over="ignore"):  # near the largest float; rounding may then give Inf
+        return q.astype(np.float32) * scales
 
 
 def faulty_words(words, kind, hits):

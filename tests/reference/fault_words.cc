@@ -6,7 +6,7 @@
 //    "format": "int8", "quantization": {}, "fault": {...}, "target": {...},
 //    "seed": 7, "trial": 0, "ber": [1e-3, 1e-2]}
 //   {"tensors": {"a": {"words": ARRAY, "scales": ARRAY, "values": ARRAY}}, "exposed_bits": 256,
-//    "drawn": [{"faults": [["a", [[index, mask]]]], "flips": 3, "digest": "...",
+//    "drawn": [{"faults": [["a", [[index, mask, value]]]], "flips": 3, "digest": "...",
 //               "tensors": {"a": {"words": ARRAY, "values": ARRAY}}}, ...]}
 //
 // `drawn` has a fault list for each rate, and the tensors that it hits. Without `fault`, all that
@@ -54,8 +54,8 @@ struct Tensor {
 
   std::vector<float> Values(const std::vector<uint32_t>& words, const NumberFormat& format) const {
     std::vector<float> values;
-    for (const uint32_t word : words) {
-      values.push_back(Dequantize(word, golden.scale, format));
+    for (size_t i = 0; i < words.size(); ++i) {
+      values.push_back(Dequantize(words[i], golden.ScaleOf(i), format));
     }
     return values;
   }
@@ -84,7 +84,9 @@ json Faulty(const Surface& surface, const std::vector<Tensor>& tensors, const Fa
     const Tensor& tensor = tensors[hit.tensor];
     std::vector<uint32_t> words = tensor.golden.words;
     for (const WordFault& fault : hit.faults) {
-      words[fault.index] ^= fault.mask;
+      uint32_t& word = words[fault.index];
+      word = faults.effect == FaultList::Effect::kSet ? (word & ~fault.mask) | fault.value
+                                                      : word ^ fault.mask;
     }
     answer["tensors"][tensor.name] = {{"words", Base64(words)},
                                       {"values", Base64(tensor.Values(words, format))}};
@@ -95,14 +97,17 @@ json Faulty(const Surface& surface, const std::vector<Tensor>& tensors, const Fa
 absl::StatusOr<json> Answer(const json& request) {
   ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(request.at("format")));
   const Surface surface = SurfaceOf(request.at("tensors"));
+  const Quantization quantization = QuantizationOf(request.at("quantization"));
   std::vector<Tensor> tensors;
   json answer = {{"tensors", json::object()}, {"drawn", json::array()}};
   for (const json& tensor : request.at("tensors")) {
-    ASSIGN_OR_RETURN(QuantizedTensor golden, Quantize(WeightsOf(tensor.at("weights")), format));
+    const std::vector<int64_t> shape = tensor.at("shape");
+    ASSIGN_OR_RETURN(QuantizedTensor golden,
+                     Quantize(WeightsOf(tensor.at("weights")), format, quantization, shape));
     tensors.push_back({tensor.at("name"), std::move(golden)});
     const Tensor& made = tensors.back();
     answer["tensors"][made.name] = {{"words", Base64(made.golden.words)},
-                                    {"scales", Base64(std::vector<float>{made.golden.scale})},
+                                    {"scales", Base64(made.golden.scales.values)},
                                     {"values", Base64(made.Values(made.golden.words, format))}};
   }
   if (!request.contains("fault")) {

@@ -81,6 +81,15 @@ WEIGHTS = {
 }
 
 
+def beyond(weights, format, words, scales, scale="per_tensor", percentile=100):
+    """What the description leaves open and number_format.h refuses: weights that overflow to Inf or
+    NaN, and channels that are not 0 with a percentile that is."""
+    if format.kind != "int":
+        return np.isfinite(weights) & ~np.isfinite(reference.dequantize(words, scales, format))
+    return (reference.peaks_of(weights, scale, percentile) == 0) & (
+        reference.peaks_of(weights, scale, 100) > 0)
+
+
 class NumberFormats(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -109,6 +118,14 @@ class NumberFormats(unittest.TestCase):
         what = f"{what}, {name} {quantization}"
         format = reference.Format.parse(name)
         words, scales = reference.quantize(weights, format, **quantization)
+        refused = beyond(weights, format, words, scales, **quantization)
+        if refused.any():
+            with self.assertRaises(fault_words.Refused, msg=what):
+                self.program.ask({"a": weights}, name, quantization)
+            if format.kind == "int":
+                return
+            weights = np.where(refused, np.float32(0), weights)
+            words, scales = reference.quantize(weights, format, **quantization)
         got = self.program.ask({"a": weights}, name, quantization)["tensors"]["a"]
         if scales is not None:
             self.assertEqual(list(got["scales"]), list(scales.ravel()), what)
@@ -162,12 +179,12 @@ class NumberFormats(unittest.TestCase):
                     weights = with_neighbours(np.concatenate([values[:finite + 1], middles]))
                 self.compare(name, weights, {}, "values and middles")
 
-    def test_infinities_are_words_where_nothing_is_scaled(self):
+    def test_infinities_are_words_where_a_format_has_them(self):
         weights = float32([np.inf, -np.inf, 1])
-        for name in ["fp32"] + MINIFLOATS:
+        for name in ("fp32", "fp16", "bf16", "fp8_e5m2"):
             with self.subTest(format=name):
                 self.compare(name, weights, {}, "infinities")
-        for name in ("int4", "int8", "int16"):
+        for name in INTS + FIXED + ["fp8_e4m3"]:
             with self.assertRaises(fault_words.Refused, msg=name):
                 self.program.ask({"a": weights}, name)
 

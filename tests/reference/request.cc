@@ -72,7 +72,7 @@ json ToJson(const FaultList& faults, const Surface& surface) {
   for (const TensorFaults& tensor : faults.tensors) {
     json words = json::array();
     for (const WordFault& fault : tensor.faults) {
-      words.push_back({fault.index, fault.mask});
+      words.push_back({fault.index, fault.mask, fault.value});
     }
     tensors.push_back({surface[tensor.tensor].name, std::move(words)});
   }

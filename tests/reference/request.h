@@ -22,7 +22,7 @@ Quantization QuantizationOf(const nlohmann::json& json);
 absl::StatusOr<Target> TargetOf(const nlohmann::json& json, const Surface& surface,
                                 const NumberFormat& format);
 
-// [[name of a tensor, [[index, mask], ...]], ...]
+// [[name of a tensor, [[index, mask, value], ...]], ...]
 nlohmann::json ToJson(const FaultList& faults, const Surface& surface);
 
 }  // namespace bitquake

@@ -4,7 +4,7 @@
 //
 //   {"format": "int8", "quantization": {}, "fault": {...}, "target": {...}, "seed": 7, "trial": 0,
 //    "ber": 1e-2}
-//   {"surface": [names], "faults": [["head.weight", [[index, mask]]]], "digest": "..."}
+//   {"surface": [names], "faults": [["head.weight", [[index, mask, value]]]], "digest": "..."}
 //
 // A request with "predictions", the other's class of every image or -1 for logits that are not all
 // finite, also gets the outcome, and the images on which the evaluator predicts something else:
