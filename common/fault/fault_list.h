@@ -37,11 +37,19 @@ struct FaultList {
   std::string Digest(const Surface& surface) const;
 };
 
-// Draws the faults of `trial` at `ber` in `target`. The same bits are hit in a tensor whatever the
-// target: each tensor is drawn whole, by its name, then cut to the target's ranges.
-// Errors: InvalidArgument that names a listed bit that the model does not have.
+// Draws the faults of `trial` at `ber` in `target`, as flips (kBitFlip, kBurst, kList) or as sets
+// (kStuckAt0, kStuckAt1, kWord). The same bits are hit in a tensor whatever the target: each tensor
+// is drawn whole, by its name, then cut to the target's words and to the positions of the target
+// and of the model. kExact and kCount take the bits of the target with the smallest u, so their
+// faults and those at a bit-error rate nest, too. Errors: as CheckFaults of this target.
 absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target,
                                      const FaultModel& model, const NumberFormat& format,
                                      uint64_t seed, uint32_t trial, double ber);
+
+// Whether the targets of a surface can have such faults: CheckFaultModel; and InvalidArgument that
+// names a listed bit that the surface does not have or that is listed twice, or a target that has
+// fewer bits than kCount wants.
+absl::Status CheckFaults(const Surface& surface, const std::vector<Target>& targets,
+                         const FaultModel& model, const NumberFormat& format);
 
 }  // namespace bitquake
