@@ -1,6 +1,6 @@
 """One trial from end to end: the evaluator and `bitquake run` against timm with faulty weights.
 
-    python trial_reference_test.py PATH_OF_TRIAL_OUTCOME
+    python trial_reference_test.py PATH_OF_TRIAL_OUTCOME PATH_OF_BITQUAKE
 
 Needs torch, timm and numpy. The bundled model and images; the weights are quantised, hit and
 dequantised by bitquake_reference, the images read by PIL and timm, the forwards timm's own.
@@ -9,7 +9,6 @@ dequantised by bitquake_reference, the images read by PIL and timm, the forwards
 import csv
 import io
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -159,7 +158,30 @@ class Trials(unittest.TestCase):
                 outcome = self.compare(name, 5, ber, fault, target, quantization)
                 self.assertNotEqual(outcome["top1"], outcome["golden_top1"])
 
+    def test_a_campaign_reports_the_same_trial(self):
+        """`bitquake run`: the fault list by its digest, and the correct images."""
+        kinds = {"int8": {"kind": "bit_flip", "sampling": "exact"}, "fp16": {"kind": "stuck_at_1"}}
+        for name, fault in kinds.items():
+            with self.subTest(format=name):
+                file, run = self.folder / f"{name}.json", self.folder / name
+                file.write_text(json.dumps({  # JSON is YAML
+                    "name": "one-trial", "seed": SEED, "models": [str(MODEL)],
+                    "dataset": str(DATA), "formats": [name], "granularities": ["model"],
+                    "fault": fault, "ber": [1e-2], "trials": 1, "images": "all"}))
+                done = subprocess.run([BITQUAKE, "run", file, "--out", run], text=True,
+                                      capture_output=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                with open(run / "trials.csv", newline="") as rows:
+                    (row,) = csv.DictReader(rows)
+                outcome = self.compare(name, 0, 1e-2, fault)
+                self.assertEqual(row["faults_digest"], outcome["digest"])
+                self.assertEqual(int(row["flips"]), outcome["flips"])
+                self.assertEqual(int(row["images"]), outcome["images"])
+                self.assertEqual(round(float(row["top1"]) / 100 * outcome["images"], 3),
+                                 outcome["top1"])
+
 
 if __name__ == "__main__":
-    PROGRAM = sys.argv.pop(1)
+    PROGRAM, BITQUAKE = sys.argv[1:3]
+    del sys.argv[1:3]
     unittest.main()
