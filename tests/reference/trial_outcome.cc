@@ -6,8 +6,8 @@
 //    "ber": 1e-2}
 //   {"surface": [names], "faults": [["head.weight", [[index, mask, value]]]], "digest": "..."}
 //
-// A request with "predictions", the other's class of every image or -1 for logits that are not all
-// finite, also gets the outcome, and the images on which the evaluator predicts something else:
+// A request with "predictions", the other's class of every image, or -1 for logits that are not all
+// finite, also gets the outcome and the images on which the evaluator predicts something else:
 //
 //   {"flips": 3, "images": 2000, "top1": 1200, "due": 0, "golden_top1": 1857, "differing": [17]}
 #include <iostream>
@@ -31,65 +31,10 @@ namespace {
 
 using nlohmann::json;
 
-// A trial on the images of a data set, and on parts of them.
-class TrialOnImages {
- public:
-  TrialOnImages(Evaluator* evaluator, const FaultList* faults, std::vector<const uint8_t*> pixels)
-      : evaluator_(evaluator), faults_(faults), pixels_(std::move(pixels)) {}
-
-  // On `images`, by their numbers, with these labels.
-  absl::StatusOr<TrialOutcome> Run(const std::vector<int>& images, const std::vector<int>& labels) {
-    FoldImages fold;
-    fold.fold = folds_++;  // golden outcomes are kept by it
-    for (const int image : images) {
-      fold.pixels.push_back(pixels_[image]);
-      fold.labels.push_back(labels[image]);
-    }
-    const TrialRequest request = {0, faults_};
-    ASSIGN_OR_RETURN(std::vector<TrialOutcome> outcomes,
-                     evaluator_->Run(fold, {request}, [] { return false; }));
-    return outcomes[0];
-  }
-
-  // The ones of `images` on which the evaluator does not predict `predictions`, found by halving:
-  // an evaluator tells how many of a fold's predictions equal its labels. `finite`: whether these
-  // images have predictions.
-  absl::StatusOr<std::vector<int>> Differing(const std::vector<int>& images,
-                                             const std::vector<int>& predictions, bool finite) {
-    if (images.empty()) {
-      return images;
-    }
-    ASSIGN_OR_RETURN(const TrialOutcome outcome,
-                     Run(images, finite ? predictions : std::vector<int>(predictions.size(), 0)));
-    const int64_t agreeing = finite ? outcome.top1 : outcome.due;
-    if (agreeing == outcome.images) {
-      return std::vector<int>();
-    }
-    if (images.size() == 1) {
-      return images;
-    }
-    const auto middle = images.begin() + images.size() / 2;
-    ASSIGN_OR_RETURN(std::vector<int> differing,
-                     Differing({images.begin(), middle}, predictions, finite));
-    ASSIGN_OR_RETURN(const std::vector<int> rest,
-                     Differing({middle, images.end()}, predictions, finite));
-    differing.insert(differing.end(), rest.begin(), rest.end());
-    return differing;
-  }
-
- private:
-  Evaluator* evaluator_;
-  const FaultList* faults_;
-  std::vector<const uint8_t*> pixels_;
-  int folds_ = 0;
-};
-
 struct Material {
   ModelSnapshot snapshot;
   std::unique_ptr<PixelCache> cache;
-  std::vector<const uint8_t*> pixels;
-  std::vector<int> images;  // all of them
-  std::vector<int> labels;
+  FoldImages images;  // all of them
 };
 
 absl::StatusOr<Material> OpenMaterial(const std::string& model, const std::string& data,
@@ -103,12 +48,50 @@ absl::StatusOr<Material> OpenMaterial(const std::string& model, const std::strin
                    PixelCache::OpenOrBuild(dataset, "reference",
                                            material.snapshot.architecture.preprocessing, options));
   for (const Sample& sample : dataset.samples()) {
-    material.images.push_back(material.images.size());
-    material.labels.push_back(sample.label);
-    ASSIGN_OR_RETURN(const auto pixels, material.cache->Pixels(material.images.back()));
-    material.pixels.push_back(pixels.data());
+    ASSIGN_OR_RETURN(const auto pixels, material.cache->Pixels(material.images.pixels.size()));
+    material.images.pixels.push_back(pixels.data());
+    material.images.labels.push_back(sample.label);
   }
   return material;
+}
+
+absl::StatusOr<TrialOutcome> Run(Evaluator* evaluator, const FaultList& faults,
+                                 const FoldImages& images) {
+  const TrialRequest trial = {0, &faults};
+  ASSIGN_OR_RETURN(std::vector<TrialOutcome> outcomes,
+                   evaluator->Run(images, {trial}, [] { return false; }));
+  return std::move(outcomes[0]);
+}
+
+// The images, by their numbers, on which the evaluator does not predict `predictions`. It tells
+// which labels it predicts, so these are given as labels; those of logits that are not finite
+// apart.
+absl::StatusOr<std::vector<int>> Differing(Evaluator* evaluator, const FaultList& faults,
+                                           const FoldImages& images,
+                                           const std::vector<int>& predictions) {
+  std::vector<int> differing;
+  for (const bool finite : {true, false}) {
+    FoldImages fold;
+    fold.fold = finite ? 1 : 2;  // golden outcomes are kept by it
+    std::vector<int> numbers;
+    for (size_t image = 0; image < images.pixels.size(); ++image) {
+      if ((predictions.at(image) >= 0) == finite) {
+        numbers.push_back(image);
+        fold.pixels.push_back(images.pixels[image]);
+        fold.labels.push_back(finite ? predictions[image] : 0);
+      }
+    }
+    if (numbers.empty()) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const TrialOutcome outcome, Run(evaluator, faults, fold));
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (finite ? !outcome.correct.Get(i) : outcome.due != outcome.images) {
+        differing.push_back(numbers[i]);
+      }
+    }
+  }
+  return differing;
 }
 
 absl::StatusOr<json> Answer(const Material& material, const json& request) {
@@ -117,6 +100,7 @@ absl::StatusOr<json> Answer(const Material& material, const json& request) {
   options.quantization = QuantizationOf(request.at("quantization"));
   options.chunk = DefaultChunk(material.snapshot.architecture);
   options.threads = 2;
+  options.keep_images = true;
   const Surface& surface = material.snapshot.surface;
   ASSIGN_OR_RETURN(const Target target, TargetOf(request.at("target"), surface, options.format));
   ASSIGN_OR_RETURN(const FaultList faults,
@@ -132,22 +116,14 @@ absl::StatusOr<json> Answer(const Material& material, const json& request) {
     return answer;
   }
   ASSIGN_OR_RETURN(const auto evaluator, CreateEvaluator(material.snapshot, options));
-  TrialOnImages trial(evaluator.get(), &faults, material.pixels);
-  ASSIGN_OR_RETURN(const TrialOutcome outcome, trial.Run(material.images, material.labels));
+  ASSIGN_OR_RETURN(const TrialOutcome outcome, Run(evaluator.get(), faults, material.images));
   answer.update({{"flips", outcome.flips},
                  {"images", outcome.images},
                  {"top1", outcome.top1},
                  {"due", outcome.due},
                  {"golden_top1", outcome.golden_top1}});
-
-  const std::vector<int> predictions = request.at("predictions");
-  std::vector<int> finite, infinite;
-  for (const int image : material.images) {
-    (predictions.at(image) >= 0 ? finite : infinite).push_back(image);
-  }
-  ASSIGN_OR_RETURN(std::vector<int> differing, trial.Differing(finite, predictions, true));
-  ASSIGN_OR_RETURN(const std::vector<int> rest, trial.Differing(infinite, predictions, false));
-  differing.insert(differing.end(), rest.begin(), rest.end());
+  ASSIGN_OR_RETURN(const std::vector<int> differing,
+                   Differing(evaluator.get(), faults, material.images, request.at("predictions")));
   answer["differing"] = differing;
   return answer;
 }
