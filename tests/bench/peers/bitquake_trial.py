@@ -10,6 +10,7 @@ the int32 little-endian predictions under faults). A figure is a number, or a li
 numbers.
 """
 
+import gc
 import hashlib
 import json
 import subprocess
@@ -50,6 +51,7 @@ def call(program, workload, flips, count, compute, device, repeats):
                "--compute", compute, "--device", str(device), "--batch", str(workload.batch),
                "--repeats", str(repeats)]
     if device.type == "cuda":
+        gc.collect()  # MRFI's models hold themselves
         torch.cuda.empty_cache()  # the child needs the memory
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode != 0:

@@ -1,11 +1,11 @@
 """MRFI 2.1.0: weights through its forward pre-hooks, with FixPositions and IntFixedBitFlip.
 
 Each forward pass in which injection is on restores a layer's weight, quantises, flips and
-dequantises it; so a trial of eight batches injects eight times. FixPositions makes those eight fault
-sets one. Two bits in one word would lose one.
+dequantises it; so a trial of eight batches injects eight times. FixPositions makes those eight
+fault sets one. Two bits in one word would lose one.
 
-Its SymmericQuantization shifts by the range in fp32, and so does not give the values q * scale: that
-route is checked, and refused. The others use a quantiser of the bench's, registered by
+Its SymmericQuantization shifts by the range in fp32, and so does not give the values q * scale:
+that route is checked, and refused. The others use a quantiser of the bench's, registered by
 mrfi.add_function, with fewer operations than MRFI's.
 """
 
@@ -122,8 +122,8 @@ class OwnQuantization(Documented):
 
 
 class Best(_Hooked):
-    """Starts from golden values, quantises only the words that are hit, injects in the first forward
-    pass, and then switches injection off: undocumented, but the faults stay."""
+    """Starts from golden values, quantises only the words that are hit, injects in the first
+    forward pass, and then switches injection off: undocumented, but the faults stay."""
 
     name = "hit words, first forward"
     quantization = {"method": "KnownScaleQuantization", "layerwise": False, "scale": None}

@@ -7,8 +7,8 @@ weights from a seed), the same images and the same list of faults; a program who
 not equal those of an independent reference bit for bit is named and not timed. Without --bitquake
 only the peers are measured. Exit code 1: Bitquake failed, or its weights differ.
 
-Needs Python 3.12 with torch 2.11, timm and numpy; for --only forward nothing else. The peers install
-beside them with
+Needs Python 3.10 or later with torch 2.11, timm (with safetensors and huggingface_hub) and numpy;
+for --only forward nothing else. The peers install beside them with
 
     pip install --no-deps pytorchfi==0.6.0 mrfi==2.1.0 PyYAML scipy
 
@@ -22,8 +22,8 @@ Rules of fairness:
   - injection and inference are timed apart, and a whole trial by itself.
 
 On one H100 the default takes about 8 minutes, of which compiling takes two or three. On a CPU:
---device cpu --models tiny --images 64 --flips 100 --quick. peers_test.py tests the bench; ctest does
-not run it, for it needs the peers: python3 tests/bench/peers/peers_test.py
+--device cpu --models tiny --images 64 --flips 100 --quick. peers_test.py tests the bench; ctest
+does not run it, for it needs the peers: python3 tests/bench/peers/peers_test.py
 """
 
 import argparse
@@ -93,6 +93,8 @@ def parse(arguments):
         chosen.compile, chosen.repeats = [], min(chosen.repeats, 2)
     chosen.trial_repeats = min(chosen.repeats, 3)
     chosen.device = torch.device(chosen.device)
+    if chosen.device.type == "cuda" and chosen.device.index is None:
+        chosen.device = torch.device("cuda", 0)
     return chosen
 
 
@@ -127,8 +129,7 @@ class Bench:
         batch = self._chosen.batch
         if trials:
             return workloads.Workload.create(name, self._chosen.images, batch, self._folder)
-        choice = workloads.MODELS.get(name)
-        count = batch or (choice.batch if choice else 256)
+        count = batch or workloads.model_choice(name).batch
         return workloads.Workload.create(name, count, batch, self._folder)
 
     def _forward(self, load, golden, compile_too):
@@ -172,9 +173,9 @@ class Bench:
             if flips <= MOST_FUNCTION_CALLS:
                 yield pytorchfi_trial.Function
             else:
-                self._refuse(f"{pytorchfi_trial.Function.program}, {pytorchfi_trial.Function.name}, "
-                             f"{flips:,} flips", "takes minutes: not run for more than "
-                             f"{MOST_FUNCTION_CALLS:,} flips")
+                route = pytorchfi_trial.Function
+                self._refuse(f"{route.program}, {route.name}, {flips:,} flips",
+                             f"takes minutes: not run for more than {MOST_FUNCTION_CALLS:,} flips")
         if "mrfi" in self._chosen.only:
             import mrfi_trial
             yield from mrfi_trial.ROUTES
@@ -224,7 +225,10 @@ def main(arguments):
         torch.cuda.set_device(chosen.device)  # PyTorchFI asks for "cuda"
     with tempfile.TemporaryDirectory(prefix="bitquake-peers-") as folder:
         bench = Bench(chosen, folder)
-        good = bench.run()
+        try:
+            good = bench.run()
+        except workloads.Unfit as error:
+            sys.exit(f"peers.py: {error}")
     print(bench.report.to_markdown())
     return 0 if good else 1
 

@@ -56,8 +56,8 @@ for fault in csv.DictReader(open(given.faults)):
     flat[int(fault["index"])] ^= np.uint8(1 << bit).view(np.int8)
 print(json.dumps({{
     "device": "stand-in", "compute": given.compute, "batch": given.batch, "images": given.count,
-    "forward_images_per_s": [20.0, 10.0, 30.0][:given.repeats], "inject_s": [0.1, 0.2], "undo_s": 0.01,
-    "infer_s": 1, "trial_s": [1.0, 2.0],
+    "forward_images_per_s": [20.0, 10.0, 30.0][:given.repeats],
+    "inject_s": [0.1, 0.2], "undo_s": 0.01, "infer_s": 1, "trial_s": [1.0, 2.0],
     "faulty_weights": {{name: hashlib.sha256((w.astype(np.float32) * scales[name]).astype("<f4")
                                             .tobytes()).hexdigest() for name, w in words.items()}},
     "predictions_sha256": ""}}))
@@ -181,7 +181,7 @@ class Faults(Case):
                          {"a": list(range(15)), "b": [0], "c": list(range(4))})
         bits = np.concatenate([hit.bits for hit in faults.tensors.values()])
         self.assertTrue(0 <= bits.min() and bits.max() <= 7)
-        with self.assertRaisesRegex(ValueError, "ask for fewer"):
+        with self.assertRaisesRegex(workload.Unfit, "ask for fewer"):
             workload.draw_faults(self.WEIGHTS, 21)
 
     def test_are_the_same_each_time(self):
@@ -222,8 +222,8 @@ class Driver(Case):
                          [f"MRFI 2.1.0, its SymmericQuantization, {FLIPS} flips"])
         # A forward ratio for each mode; and for each of 4 peer routes in fp32 two, in bf16 one.
         self.assertEqual(len(found["ratios"]), 2 + 4 * 2 + 3)
-        for expected in ("Bitquake, in place, and undo", "its SymmericQuantization", "times as fast",
-                         "torch 2.", "mrfi 2.1.0"):
+        for expected in ("Bitquake, in place, and undo", "its SymmericQuantization",
+                         "times as fast", "torch 2.", "mrfi 2.1.0"):
             self.assertIn(expected, printed)
 
     def test_takes_figures_as_the_contract_has_them(self):
@@ -240,6 +240,10 @@ class Driver(Case):
         self.assertEqual({row["program"] for row in found["forward"]}, {"timm eager"})
         self.assertIn("1 of 10 faulty weights differ", printed)
         self.assertEqual(found["ratios"], [])
+
+    def test_images_that_do_not_fill_batches_are_an_error(self):
+        with self.assertRaisesRegex(SystemExit, "not a multiple of the batch"):
+            self.call("/bin/false", "--images", "13")
 
     def test_a_bitquake_that_fails_is_an_error(self):
         code, found, printed = self.call("/bin/false", "--only", "forward", "--computes", "fp32")

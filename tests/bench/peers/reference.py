@@ -1,8 +1,9 @@
 """The weights that a list of faults must give, computed apart from all programs under test.
 
-int8, one scale a tensor, all in fp32: scale = absmax / 127; q = round_half_even(w / scale), clipped
-to -128..127; value = q * scale. A fault inverts one bit of q in two's complement; nothing is clamped
-after it. On the CPU: a GPU's kernels divide by a constant by multiplying with its reciprocal.
+int8, one scale a tensor, all in fp32: scale = absmax / 127; q = round_half_even(w / scale),
+clipped to -128..127; value = q * scale. A fault inverts one bit of q in two's complement; nothing
+is clamped after it. On the CPU: a GPU's kernels divide by a constant by multiplying with its
+reciprocal.
 """
 
 import dataclasses

@@ -56,7 +56,9 @@ def ratios(report):
         if ours.program != BITQUAKE:
             continue
         for peer in report.forward:
-            if peer.program != BITQUAKE and (peer.model, peer.compute) == (ours.model, ours.compute):
+            if peer.program == BITQUAKE:
+                continue
+            if (peer.model, peer.compute) == (ours.model, ours.compute):
                 found.append((f"{peer.program}, {peer.model} forward, {peer.compute}",
                               ours.images_per_s.over(peer.images_per_s)))
     for ours in report.trials:
@@ -152,10 +154,11 @@ def _trial_table(rows):
               _cell(row.trial_s, "{:.4f}"), row.predictions, row.note) for row in rows]
     table = _table(("flips", "compute", "program", "inject s", "infer s", "trial s",
                     "predictions as the reference's", ""), cells)
-    return (f"{table}\n\nOne trial on {rows[0].images:,} images that lie on the device, normalised. "
-            "All faulty weights were found equal to the reference's bit for bit before. One bit in a "
-            "word at most: MRFI loses one of two. PyTorchFI's bf16 casts the faulty model; MRFI's is "
-            "autocast.")
+    return (f"{table}\n\nOne trial on {rows[0].images:,} images; the peers' lie on the device, "
+            "normalised. All faulty weights were found equal to the reference's bit for bit before. "
+            "One bit in a word at most: MRFI loses one of two. Inject counts all injections of a "
+            "trial (MRFI's every forward) and Bitquake's undo. PyTorchFI's bf16 casts the faulty "
+            "model; MRFI's is autocast.")
 
 
 def _table(head, rows):

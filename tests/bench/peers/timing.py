@@ -52,7 +52,7 @@ def seconds(device, work):
 
 
 def repeat(device, work, repeats, at_least=0.0, warm_ups=2):
-    """Seconds of one `work()`, `repeats` times, each over as many calls as take `at_least` seconds."""
+    """Seconds of one `work()`, `repeats` times, each over calls that take `at_least` seconds."""
     for _ in range(warm_ups):
         once = seconds(device, work)
     calls = max(1, math.ceil(at_least / once)) if at_least else 1

@@ -28,27 +28,24 @@ def _time(workload, device, compute, repeats, program, prepare):
     dtype = torch.bfloat16 if compute == "bf16" else torch.float32
     images = images.to(dtype)
     model = copy.deepcopy(workload.model).to(device, dtype)
+    torch.backends.cudnn.benchmark = True  # as timm's own benchmark sets it
     with timing.compute_mode(compute), torch.inference_mode():
         forward = prepare(model)
         first = timing.seconds(device, lambda: forward(images))
         took = timing.repeat(device, lambda: forward(images), repeats, LEAST_SECONDS)
-    note = f"first call {first:.0f} s" if prepare is not _eager else ""
+    torch.backends.cudnn.benchmark = False
     rate = timing.Figure(tuple(workload.batch / s for s in took.values))
-    return ForwardRow(workload.name, program, compute, workload.batch, rate, note)
-
-
-def _eager(model):
-    return model
-
-
-def _compiled(model):
-    return torch.compile(model, mode="max-autotune")
+    return ForwardRow(workload.name, program, compute, workload.batch, rate,
+                      f"first call {first:.1f} s")
 
 
 def eager(workload, device, compute, repeats):
-    return _time(workload, device, compute, repeats, "timm eager", _eager)
+    return _time(workload, device, compute, repeats, "timm eager", lambda model: model)
 
 
 def compiled(workload, device, compute, repeats):
-    torch.compiler.reset()
-    return _time(workload, device, compute, repeats, "torch.compile", _compiled)
+    try:
+        return _time(workload, device, compute, repeats, "torch.compile",
+                     lambda model: torch.compile(model, mode="max-autotune"))
+    finally:
+        torch.compiler.reset()  # frees the memory of its CUDA graphs

@@ -19,6 +19,10 @@ WORD_BITS = 8
 FAULTABLE_LAYERS = (torch.nn.Conv2d, torch.nn.Linear)
 
 
+class Unfit(ValueError):
+    """Asked for what cannot be made."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
     timm_name: str
@@ -34,6 +38,11 @@ MODELS = {
     "tiny": ModelChoice("vit_tiny_patch16_224", 8, dict(
         img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=2, num_classes=10)),
 }
+
+
+def model_choice(name):
+    """One of MODELS, or any of timm's vision transformers."""
+    return MODELS.get(name) or ModelChoice(name, 256)
 
 
 def create_model(choice):
@@ -104,8 +113,8 @@ def draw_faults(weights, flips):
     counts = np.array([weight.numel() for weight in weights.values()])
     ends = np.cumsum(counts)
     if flips > ends[-1]:
-        raise ValueError(f"{flips} flips in different words are more than the model's {ends[-1]} "
-                         "words; ask for fewer")
+        raise Unfit(f"{flips} flips in different words are more than the model's {ends[-1]} words; "
+                    "ask for fewer")
     generator = np.random.default_rng(SEED + flips)
     words = np.sort(generator.choice(ends[-1], flips, replace=False))
     bits = generator.integers(0, WORD_BITS, flips)
@@ -138,10 +147,10 @@ class Workload:
 
     @classmethod
     def create(cls, name, image_count, batch, folder):
-        choice = MODELS.get(name) or ModelChoice(name, 256)
+        choice = model_choice(name)
         batch = batch or choice.batch
         if image_count % batch:
-            raise ValueError(f"{image_count} images are not a multiple of the batch, {batch}")
+            raise Unfit(f"{image_count} images are not a multiple of the batch, {batch}")
         folder = pathlib.Path(folder) / name
         os.makedirs(folder, exist_ok=True)
         model = create_model(choice)
