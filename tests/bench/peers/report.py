@@ -155,10 +155,10 @@ def _trial_table(rows):
     table = _table(("flips", "compute", "program", "inject s", "infer s", "trial s",
                     "predictions as the reference's", ""), cells)
     return (f"{table}\n\nOne trial on {rows[0].images:,} images; the peers' lie on the device, "
-            "normalised. All faulty weights were found equal to the reference's bit for bit before. "
-            "One bit in a word at most: MRFI loses one of two. Inject counts all injections of a "
-            "trial (MRFI's every forward) and Bitquake's undo. PyTorchFI's bf16 casts the faulty "
-            "model; MRFI's is autocast.")
+            "normalised. All faulty weights were found equal to the reference's bit for bit "
+            "before. One bit in a word at most: MRFI loses one of two. Inject counts all "
+            "injections of a trial (MRFI's every forward) and Bitquake's undo. PyTorchFI's bf16 "
+            "casts the faulty model; MRFI's is autocast.")
 
 
 def _table(head, rows):
