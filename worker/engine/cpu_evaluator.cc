@@ -87,10 +87,10 @@ absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSn
                                                                    const CpuTuning& tuning) {
   RETURN_IF_ERROR(CheckOptions(options));
   return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<CpuEvaluator>> {
-    ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model,
-                     LoadedModel::Load(snapshot,
-                                       options.surface.empty() ? snapshot.surface : options.surface,
-                                       options.format, options.quantization));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<LoadedModel> model,
+        LoadedModel::Load(snapshot, options.surface.empty() ? snapshot.surface : options.surface,
+                          options.format, options.quantization));
     return std::unique_ptr<CpuEvaluator>(
         new CpuEvaluator(std::move(model), snapshot.architecture.preprocessing, options, tuning));
   });
@@ -259,6 +259,11 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::Run(
     return absl::OkStatus();
   }));
   return outcomes;
+}
+
+absl::StatusOr<FaultList> CpuEvaluator::RealFlips(const FaultList& faults) const {
+  RETURN_IF_ERROR(model_->words().Check(faults));
+  return model_->words().RealFlips(faults);
 }
 
 // Exceptions become errors; after a failed proof the evaluator answers with it for ever.

@@ -36,6 +36,7 @@ class CpuEvaluator : public Evaluator {
   absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                 absl::Span<const TrialRequest> trials,
                                                 const std::function<bool()>& cancelled) override;
+  absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override;
 
   // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it.
   absl::StatusOr<at::Tensor> Logits(const FoldImages& fold);

@@ -112,6 +112,8 @@ absl::StatusOr<int64_t> StoredWords::Patch(const FaultList& faults) {
 
 void StoredWords::Undo(const FaultList& faults) { Xor(faults); }
 
+FaultList StoredWords::RealFlips(const FaultList& faults) const { return faults; }
+
 std::string StoredWords::Digest() const {
   Xxh3 digest;
   for (const Tensor& tensor : tensors_) {

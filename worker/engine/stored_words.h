@@ -37,6 +37,10 @@ class StoredWords {
   absl::StatusOr<int64_t> Patch(const FaultList& faults);
   void Undo(const FaultList& faults);
 
+  // The bits of golden's words that `faults` changes, as a list that inverts them. `faults` has
+  // passed Check.
+  FaultList RealFlips(const FaultList& faults) const;
+
   // XXH3 over all words and all values.
   std::string Digest() const;
 

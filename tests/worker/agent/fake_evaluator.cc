@@ -42,6 +42,17 @@ class FakeEvaluator : public Evaluator {
     return outcomes;
   }
 
+  // Of every word only the lowest of its faulty bits.
+  absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override {
+    FaultList flips = faults;
+    for (TensorFaults& tensor : flips.tensors) {
+      for (WordFault& fault : tensor.faults) {
+        fault.mask &= ~fault.mask + 1;
+      }
+    }
+    return flips;
+  }
+
  private:
   EvaluatorScript* const script_;
 };
