@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/base/suggest.h"
+#include "common/fault/fault_list.h"
 #include "common/fault/target.h"
 #include "common/model/snapshot.h"
 
@@ -66,6 +67,10 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
           ExpandTargets(*surface, granularity, format);
       if (!targets.ok()) {
         return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
+      }
+      const absl::Status faults = CheckFaults(*surface, *targets, campaign.fault, format);
+      if (!faults.ok()) {
+        return Annotate(faults, absl::StrCat("fault: model '", name, "'"));
       }
       const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
       cells += targets->size() * rates.size();

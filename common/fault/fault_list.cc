@@ -1,41 +1,78 @@
 #include "common/fault/fault_list.h"
 
-#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/base/digest.h"
+#include "common/base/status_macros.h"
+#include "common/fault/distinct_bits.h"
+#include "common/fault/listed_bits.h"
+#include "common/fault/target_cut.h"
 
 namespace bitquake {
 namespace {
 
-// Appends those of `faults` (ordered) that are in `range`.
-void AppendWithin(const std::vector<WordFault>& faults, const WordRange& range,
-                  std::vector<WordFault>* out) {
-  const auto before = [](const WordFault& fault, int64_t index) { return fault.index < index; };
-  const auto first = std::lower_bound(faults.begin(), faults.end(), range.first, before);
-  const auto last = std::lower_bound(first, faults.end(), range.first + range.count, before);
-  out->insert(out->end(), first, last);
+using Kind = FaultModel::Kind;
+
+uint32_t WholeWord(const NumberFormat& format) { return ~uint32_t{0} >> (32 - format.bits); }
+
+// The bits of a word that the model can hit in the target.
+uint32_t AllowedPositions(const Target& target, const FaultModel& model,
+                          const NumberFormat& format) {
+  uint32_t allowed = model.positions.empty() ? WholeWord(format) : 0;
+  for (const int position : model.positions) {
+    allowed |= uint32_t{1} << position;
+  }
+  return allowed & target.positions & WholeWord(format);
+}
+
+// Each faulty bit becomes `length` from it upwards, cut at the word's end.
+void Lengthen(int length, uint32_t whole_word, std::vector<WordFault>* faults) {
+  for (WordFault& fault : *faults) {
+    const uint32_t begun = fault.mask;
+    for (int i = 1; i < length; ++i) {
+      fault.mask |= begun << i & whole_word;
+    }
+  }
+}
+
+// What the model draws at a rate in one whole tensor, at all positions.
+std::vector<WordFault> DrawTensor(const FaultSampler& sampler, const SurfaceTensor& tensor,
+                                  const FaultModel& model, const NumberFormat& format,
+                                  uint32_t trial, double ber) {
+  const WordArray words = {tensor.name, tensor.words(), format.bits};
+  if (model.kind == Kind::kWord) {
+    return sampler.SampleWords(words, trial, ber);
+  }
+  std::vector<WordFault> drawn = sampler.Sample(words, trial, ber);
+  if (model.kind == Kind::kBurst) {
+    Lengthen(model.burst_length, WholeWord(format), &drawn);
+  }
+  return drawn;
+}
+
+// The listed bits, at `positions` of the target.
+absl::StatusOr<FaultList> ListedFaults(const Surface& surface, const Target& target,
+                                       const FaultModel& model, uint32_t positions) {
+  ASSIGN_OR_RETURN(FaultList listed, FindListedBits(surface, model.list));
+  std::vector<std::vector<WordFault>> by_tensor(surface.size());
+  for (TensorFaults& tensor : listed.tensors) {
+    by_tensor[tensor.tensor] = std::move(tensor.faults);
+  }
+  return DrawWithin(surface, target, positions,
+                    [&](int tensor) { return std::move(by_tensor[tensor]); });
+}
+
+void Stick(bool at_one, FaultList* list) {
+  list->effect = FaultList::Effect::kSet;
+  for (TensorFaults& tensor : list->tensors) {
+    for (WordFault& fault : tensor.faults) {
+      fault.value = at_one ? fault.mask : 0;
+    }
+  }
 }
 
 }  // namespace
-
-std::string FaultModel::Name() const {
-  switch (kind) {
-    case Kind::kBitFlip:
-      return "bit_flip";
-    case Kind::kStuckAt0:
-      return "stuck_at_0";
-    case Kind::kStuckAt1:
-      return "stuck_at_1";
-    case Kind::kBurst:
-      return "burst";
-    case Kind::kWord:
-      return "word";
-    case Kind::kList:
-      return "list";
-  }
-  return "";
-}
 
 int64_t FaultList::flips() const {
   int64_t sum = 0;
@@ -67,38 +104,56 @@ std::string FaultList::Digest(const Surface& surface) const {
     for (const WordFault& fault : tensor.faults) {
       digest.UpdateValue<uint64_t>(fault.index);
       digest.UpdateValue<uint32_t>(fault.mask);
+      if (effect == Effect::kSet) {
+        digest.UpdateValue<uint32_t>(fault.value);
+      }
     }
   }
   return digest.Hex();
 }
 
-absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target, const FaultModel& model,
-                     const NumberFormat& format, uint64_t seed, uint32_t trial, double ber) {
-  if (model.kind != FaultModel::Kind::kBitFlip) {
-    return absl::UnimplementedError("fault model");
+absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target,
+                                     const FaultModel& model, const NumberFormat& format,
+                                     uint64_t seed, uint32_t trial, double ber) {
+  RETURN_IF_ERROR(CheckFaultModel(model, format));
+  const uint32_t positions = AllowedPositions(target, model, format);
+  if (model.kind == Kind::kList) {
+    return ListedFaults(surface, target, model, positions);
   }
   const FaultSampler sampler(seed);
   FaultList list;
-  auto range = target.ranges.begin();
-  while (range != target.ranges.end()) {
-    const int index = range->tensor;
-    const SurfaceTensor& tensor = surface[index];
-    std::vector<WordFault> drawn =
-        sampler.Sample({tensor.name, tensor.words(), format.bits}, trial, ber);
-    std::vector<WordFault> within;
-    if (range->count == tensor.words()) {
-      within = std::move(drawn);
-      ++range;
-    } else {
-      for (; range != target.ranges.end() && range->tensor == index; ++range) {
-        AppendWithin(drawn, *range, &within);
-      }
-    }
-    if (!within.empty()) {
-      list.tensors.push_back({index, std::move(within)});
-    }
+  if (model.sampling == FaultModel::Sampling::kBernoulli) {
+    list = DrawWithin(surface, target, positions, [&](int tensor) {
+      return DrawTensor(sampler, surface[tensor], model, format, trial, ber);
+    });
+  } else {
+    const int64_t count =
+        model.sampling == FaultModel::Sampling::kCount
+            ? model.count
+            : std::llround(ber * static_cast<double>(ExposedBits(target, format, model)));
+    ASSIGN_OR_RETURN(
+        list, DrawDistinctBits(sampler, surface, target, format.bits, positions, count, trial));
+  }
+  if (model.kind == Kind::kStuckAt0 || model.kind == Kind::kStuckAt1) {
+    Stick(model.kind == Kind::kStuckAt1, &list);
+  } else if (model.kind == Kind::kWord) {
+    list.effect = FaultList::Effect::kSet;
   }
   return list;
+}
+
+absl::Status CheckFaults(const Surface& surface, const std::vector<Target>& targets,
+                         const FaultModel& model, const NumberFormat& format) {
+  RETURN_IF_ERROR(CheckFaultModel(model, format));
+  if (model.kind == Kind::kList) {
+    return FindListedBits(surface, model.list).status();
+  }
+  if (model.sampling == FaultModel::Sampling::kCount) {
+    for (const Target& target : targets) {
+      RETURN_IF_ERROR(CheckCount(target, ExposedBits(target, format, model), model.count));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace bitquake

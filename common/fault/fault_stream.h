@@ -2,10 +2,14 @@
 // are little-endian.
 //
 // D = SHA-256("bitquake fault stream v1", then the seed as 8 bytes, then the tensor's name). The
-// Philox key is D[0..3], D[4..7]. Block(purpose, k, n), for draw n of rung k of the sampler's
-// ladder, is Philox of the counter (n mod 2^32, (n >> 32) << 16 | purpose << 8 | k, trial,
-// D[8..11]); its words are x0 to x3. Purpose 0 gives Skip, purpose 1 gives Depth. k < 256 and n <
+// Philox key is D[0..3], D[4..7]. Block(purpose, k, n) is Philox of the counter (n mod 2^32,
+// (n >> 32) << 16 | purpose << 8 | k, trial, D[8..11]); its words are x0 to x3. k < 256 and n <
 // 2^48, so no counter occurs twice.
+//
+//   purpose 0  Skip, and 1 Depth, for draw n of rung k of the ladder (sampler.cc) over the tensor's
+//              bits
+//   purpose 2  Skip, and 3 Depth, likewise of the ladder over the tensor's words
+//   purpose 4  Replacement of word n; k = 0
 #pragma once
 
 #include <algorithm>
@@ -22,7 +26,11 @@ namespace bitquake {
 
 class FaultStream {
  public:
-  FaultStream(uint64_t seed, absl::string_view tensor, uint32_t trial) : trial_(trial) {
+  // What a ladder draws.
+  enum class Unit { kBit, kWord };
+
+  FaultStream(uint64_t seed, absl::string_view tensor, uint32_t trial, Unit unit = Unit::kBit)
+      : purpose_(unit == Unit::kBit ? 0 : 2), trial_(trial) {
     std::string keyed = "bitquake fault stream v1";
     for (int byte = 0; byte < 8; ++byte) {
       keyed.push_back(static_cast<char>(seed >> (8 * byte)));
@@ -43,16 +51,20 @@ class FaultStream {
   double Skip(int k, uint64_t n) const {
     constexpr double kUnit = 1.0 / 4294967296;
     constexpr double kBelowOne = 1 - std::numeric_limits<double>::epsilon() / 2;
-    const PhiloxCounter x = Block(0, k, n);
+    const PhiloxCounter x = Block(purpose_, k, n);
     const double v = ((((x[0] + 0.5) * kUnit + x[1]) * kUnit + x[2]) * kUnit + x[3]) * kUnit;
     return std::min(v, kBelowOne);
   }
 
   // Uniform over 64 bits: x0 + 2^32 x1.
   uint64_t Depth(int k, uint64_t n) const {
-    const PhiloxCounter x = Block(1, k, n);
+    const PhiloxCounter x = Block(purpose_ + 1, k, n);
     return uint64_t{x[1]} << 32 | x[0];
   }
+
+  // Uniform over 32 bits, x0: what word `index` reads if it is replaced; of words of b bits, the
+  // lowest b.
+  uint32_t Replacement(int64_t index) const { return Block(4, 0, index)[0]; }
 
  private:
   PhiloxCounter Block(uint32_t purpose, int k, uint64_t n) const {
@@ -63,6 +75,7 @@ class FaultStream {
   }
 
   PhiloxKey key_;
+  uint32_t purpose_;  // of Skip
   uint32_t trial_;
   uint32_t tensor_;
 };

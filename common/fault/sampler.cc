@@ -13,6 +13,8 @@
 // The faults at rate p, 2^-k <= p < 2^-(k-1), are S_k and those candidates n of rung k with
 // Depth(k, n) < 2^64 (p 2^k - 1), compared exactly. p < 2^-K: none. p = 1: all bits. That is u < p
 // for u = 2^-k (1 + Depth / 2^64), with k the deepest rung that has the bit as a candidate.
+//
+// Words that are replaced come from a ladder of their own, whose N is the number of words.
 #include "common/fault/sampler.h"
 
 #include <algorithm>
@@ -44,6 +46,8 @@ class Rung {
   }
 
   int64_t bit() const { return batch_[next_]; }  // `size` at the end
+  int k() const { return k_; }
+  uint64_t depth() const { return stream_->Depth(k_, batch_begin_ + places_[next_]); }
   bool done() const { return bit() == size_; }
   void Next() {
     if (++next_ == count_) {
@@ -60,6 +64,7 @@ class Rung {
     next_ = 0;
     count_ = 0;
     while (count_ == 0) {
+      batch_begin_ = drawn_;
       std::array<double, kLargestBatch> skips;
       for (int i = 0; i < batch_size_; ++i) {
         skips[i] = stream_->Skip(k_, drawn_ + i);
@@ -74,6 +79,7 @@ class Rung {
           return;
         }
         batch_[count_] = last_;
+        places_[count_] = static_cast<uint8_t>(i);
         count_ += threshold_ == kWhole || stream_->Depth(k_, drawn_ + i) < threshold_ ? 1 : 0;
       }
       drawn_ += batch_size_;
@@ -87,12 +93,14 @@ class Rung {
   uint64_t threshold_;
   double log_miss_;
 
-  uint64_t drawn_ = 0;  // candidates before the next batch
-  int64_t last_ = -1;   // the last of them
+  uint64_t drawn_ = 0;        // candidates before the next batch
+  int64_t last_ = -1;         // the last of them
+  uint64_t batch_begin_ = 0;  // candidates before this batch
   int batch_size_ = 1;
   int next_ = 0;
   int count_ = 0;
   std::array<int64_t, kLargestBatch> batch_;
+  std::array<uint8_t, kLargestBatch> places_;  // among all candidates of the batch
 };
 
 int CeilLog2(int64_t n) {
@@ -103,11 +111,22 @@ int CeilLog2(int64_t n) {
   return log;
 }
 
+// A rate in (0, 1] as 2^-rung (1 + depth / 2^64), exactly.
+struct Edge {
+  explicit Edge(double rate) {
+    int exponent;
+    const double mantissa = 2 * std::frexp(rate, &exponent);  // in [1, 2)
+    rung = 1 - exponent;
+    depth = static_cast<uint64_t>(std::ldexp(mantissa - 1, 64));
+  }
+
+  int rung;
+  uint64_t depth;
+};
+
 // The rungs that have a candidate, down to the one in which `ber` lies.
 std::vector<Rung> RungsOf(const FaultStream& stream, int64_t size, double ber) {
-  int exponent;
-  const double mantissa = 2 * std::frexp(ber, &exponent);  // ber = mantissa * 2^-last, in [1, 2)
-  const int last = 1 - exponent;
+  const Edge edge(ber);
   const int first = 64 + CeilLog2(size);
   std::vector<Rung> rungs;
   const auto add = [&](int k, uint64_t threshold) {
@@ -116,12 +135,11 @@ std::vector<Rung> RungsOf(const FaultStream& stream, int64_t size, double ber) {
       rungs.push_back(rung);
     }
   };
-  for (int k = first; k > last; --k) {
+  for (int k = first; k > edge.rung; --k) {
     add(k, Rung::kWhole);
   }
-  const uint64_t threshold = static_cast<uint64_t>(std::ldexp(mantissa - 1, 64));  // exact
-  if (threshold > 0 && last <= first) {
-    add(last, threshold);
+  if (edge.depth > 0 && edge.rung <= first) {
+    add(edge.rung, edge.depth);
   }
   return rungs;
 }
@@ -131,17 +149,21 @@ class Window {
  public:
   static constexpr int kWords = 4096;
 
-  void Mark(uint32_t word, uint32_t bit) {
+  // Whether the bit is new.
+  bool Mark(uint32_t word, uint32_t bit) {
+    const uint32_t before = masks_[word];
     masks_[word] |= uint32_t{1} << bit;
     touched_[word / 64] |= uint64_t{1} << (word % 64);
+    return masks_[word] != before;
   }
 
-  // Appends the faults, ordered, and clears the window.
-  void MoveTo(int64_t first_word, std::vector<WordFault>* out) {
+  // Calls `visit`(word, mask) for each faulty word, ascending, and clears the window.
+  template <typename Visit>
+  void Clear(const Visit& visit) {
     for (int group = 0; group < kWords / 64; ++group) {
       for (uint64_t left = touched_[group]; left != 0; left &= left - 1) {
         const int word = group * 64 + __builtin_ctzll(left);
-        out->push_back({first_word + word, masks_[word]});
+        visit(word, masks_[word]);
         masks_[word] = 0;
       }
       touched_[group] = 0;
@@ -153,30 +175,14 @@ class Window {
   std::array<uint64_t, kWords / 64> touched_ = {};
 };
 
-}  // namespace
-
-std::vector<WordFault> FaultSampler::Sample(WordArray words, uint32_t trial, double ber) const {
-  std::vector<WordFault> out;
-  if (!(ber > 0) || words.count <= 0) {
-    return out;
-  }
-  const uint32_t bits = static_cast<uint32_t>(words.bits_per_word);
-  if (ber >= 1) {
-    out.reserve(words.count);
-    for (int64_t i = 0; i < words.count; ++i) {
-      out.push_back({i, ~uint32_t{0} >> (32 - bits)});
-    }
-    return out;
-  }
-  const int64_t size = words.count * bits;
-  const double expected = static_cast<double>(size) * ber;
-  out.reserve(static_cast<size_t>(
-      std::min(expected + 4 * std::sqrt(expected), static_cast<double>(words.count))));
-
-  const FaultStream stream(seed_, words.name, trial);
-  std::vector<Rung> rungs = RungsOf(stream, size, ber);
+// Walks all candidates below `rate` window by window: `mark`(rung, word of the window, bit of the
+// word) for each, of deeper rungs first; then `end`(first word of the window).
+template <typename Mark, typename End>
+void Walk(const FaultStream& stream, int64_t words, uint32_t bits, double rate, const Mark& mark,
+          const End& end_window) {
+  const int64_t size = words * bits;
+  std::vector<Rung> rungs = RungsOf(stream, size, rate);
   const int64_t window_bits = int64_t{Window::kWords} * bits;
-  Window window;
   while (!rungs.empty()) {
     int64_t begin = size;  // of the next window that holds a candidate
     for (const Rung& rung : rungs) {
@@ -187,12 +193,82 @@ std::vector<WordFault> FaultSampler::Sample(WordArray words, uint32_t trial, dou
     for (Rung& rung : rungs) {
       for (; rung.bit() < end; rung.Next()) {
         const uint32_t bit = static_cast<uint32_t>(rung.bit() - begin);
-        window.Mark(bit / bits, bit % bits);
+        mark(rung, bit / bits, bit % bits);
       }
     }
-    window.MoveTo(begin / bits, &out);
+    end_window(begin / bits);
     rungs.erase(std::remove_if(rungs.begin(), rungs.end(), [](const Rung& r) { return r.done(); }),
                 rungs.end());
+  }
+}
+
+// The faults at `rate` of `words` words, each of `bits` bits that the stream draws.
+std::vector<WordFault> Draw(const FaultStream& stream, int64_t words, uint32_t bits, double rate) {
+  std::vector<WordFault> out;
+  if (!(rate > 0) || words <= 0) {
+    return out;
+  }
+  if (rate >= 1) {
+    out.reserve(words);
+    for (int64_t i = 0; i < words; ++i) {
+      out.push_back({i, ~uint32_t{0} >> (32 - bits)});
+    }
+    return out;
+  }
+  const double expected = static_cast<double>(words) * bits * rate;
+  out.reserve(static_cast<size_t>(
+      std::min(expected + 4 * std::sqrt(expected), static_cast<double>(words))));
+  Window window;
+  Walk(
+      stream, words, bits, rate,
+      [&](const Rung&, uint32_t word, uint32_t bit) { window.Mark(word, bit); },
+      [&](int64_t first_word) {
+        window.Clear([&](int word, uint32_t mask) { out.push_back({first_word + word, mask}); });
+      });
+  return out;
+}
+
+}  // namespace
+
+std::vector<WordFault> FaultSampler::Sample(WordArray words, uint32_t trial, double ber) const {
+  const FaultStream stream(seed_, words.name, trial);
+  return Draw(stream, words.count, static_cast<uint32_t>(words.bits_per_word), ber);
+}
+
+std::vector<RankedBit> FaultSampler::SampleBetween(WordArray words, uint32_t trial, double from,
+                                                   double below) const {
+  std::vector<RankedBit> out;
+  if (!(below > 0) || words.count <= 0) {
+    return out;
+  }
+  const FaultStream stream(seed_, words.name, trial);
+  const auto bits = static_cast<uint32_t>(words.bits_per_word);
+  const bool bounded = from > 0;
+  const Edge edge(bounded ? from : 1);
+  Window window;
+  Walk(
+      stream, words.count, bits, std::min(below, 1.0),
+      [&](const Rung& rung, uint32_t word, uint32_t bit) {
+        // A bit's first mark is its deepest rung.
+        if (!window.Mark(word, bit) || (bounded && rung.k() > edge.rung)) {
+          return;
+        }
+        const uint64_t depth = rung.depth();
+        if (!bounded || rung.k() < edge.rung || depth >= edge.depth) {
+          out.push_back({rung.bit(), rung.k(), depth});
+        }
+      },
+      [&](int64_t) { window.Clear([](int, uint32_t) {}); });
+  return out;
+}
+
+std::vector<WordFault> FaultSampler::SampleWords(WordArray words, uint32_t trial,
+                                                 double rate) const {
+  const FaultStream stream(seed_, words.name, trial, FaultStream::Unit::kWord);
+  std::vector<WordFault> out = Draw(stream, words.count, /*bits=*/1, rate);
+  for (WordFault& fault : out) {
+    fault.mask = ~uint32_t{0} >> (32 - words.bits_per_word);
+    fault.value = stream.Replacement(fault.index) & fault.mask;
   }
   return out;
 }

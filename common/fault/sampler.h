@@ -27,13 +27,21 @@ struct WordArray {
 
 // All faults in one word, merged.
 struct WordFault {
-  int64_t index;  // into the words
-  uint32_t mask;  // bits to flip, bit 0 = least significant
+  int64_t index;       // into the words
+  uint32_t mask;       // faulty bits, bit 0 = least significant
+  uint32_t value = 0;  // what they are set to, within the mask; 0 where bits flip
 };
 
 inline bool operator==(const WordFault& a, const WordFault& b) {
-  return a.index == b.index && a.mask == b.mask;
+  return a.index == b.index && a.mask == b.mask && a.value == b.value;
 }
+
+// A bit and its u = 2^-rung (1 + depth / 2^64).
+struct RankedBit {
+  int64_t bit;  // of the tensor: word * bits_per_word + bit of the word
+  int rung;     // 1 or more
+  uint64_t depth;
+};
 
 class FaultSampler {  // thread-safe; cheap to copy
  public:
@@ -41,6 +49,16 @@ class FaultSampler {  // thread-safe; cheap to copy
 
   // Faults at bit-error rate `ber` in [0, 1], ordered by index, each index once.
   std::vector<WordFault> Sample(WordArray words, uint32_t trial, double ber) const;
+
+  // The bits with from <= u < below, both in [0, 1], in no order. The time is that of Sample at
+  // `below`, the memory only that of the result.
+  std::vector<RankedBit> SampleBetween(WordArray words, uint32_t trial, double from,
+                                       double below) const;
+
+  // Words that are replaced by random bits, each with probability `rate`, ordered by index: the
+  // mask is the whole word. They nest across rates as bits do, and a word's value is the same at
+  // every rate. Drawn apart from the bits, with a u for each word.
+  std::vector<WordFault> SampleWords(WordArray words, uint32_t trial, double rate) const;
 
  private:
   uint64_t seed_;

@@ -8,8 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/folds.h"
+#include "common/fault/fault_list.h"
 #include "common/model/surface.h"
 #include "nlohmann/json.hpp"
 
@@ -93,6 +95,10 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
                      ExpandTargets(surface, campaign.granularities[g], variant.format));
+    const absl::Status faults = CheckFaults(surface, targets, campaign.fault, variant.format);
+    if (!faults.ok()) {
+      return Annotate(faults, variant.model);
+    }
     const std::vector<double>& own = campaign.granularities[g].ber;
     const std::vector<double>& rates = own.empty() ? campaign.ber : own;
     const int64_t cells = static_cast<int64_t>(targets.size() * rates.size());

@@ -44,7 +44,7 @@ TEST(NumberFormat, UnknownNamesAreRefused) {
   for (const char* name : {"int1", "int17", "int", "int08", "int 8", "int+8", "INT8", "fp33", ""}) {
     const absl::Status status = NumberFormat::FromName(name).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
-    EXPECT_THAT(status.message(), HasSubstr("int2 to int16 and fp32")) << name;
+    EXPECT_THAT(status.message(), HasSubstr("int2 to int16, fixed(m.n)")) << name;
   }
   EXPECT_THAT(NumberFormat::FromName("fp23").status().message(), HasSubstr("did you mean 'fp32'"));
 }
@@ -54,7 +54,7 @@ TEST(NumberFormat, IntRoundsHalfToEven) {
   const std::vector<float> weights = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 127, -127, 0.49f};
   absl::StatusOr<QuantizedTensor> tensor = Quantize(weights, Int(8));
   ASSERT_TRUE(tensor.ok());
-  EXPECT_EQ(tensor->scale, 1);
+  EXPECT_EQ(tensor->ScaleOf(0), 1);
   EXPECT_THAT(tensor->words, ElementsAre(0, 2, 2, 0, 0xFE, 0xFE, 127, 0x81, 0));
 }
 
@@ -66,16 +66,16 @@ TEST(NumberFormat, IntFollowsItsDefinition) {
     const int highest = (1 << (bits - 1)) - 1;
     absl::StatusOr<QuantizedTensor> tensor = Quantize(weights, Int(bits));
     ASSERT_TRUE(tensor.ok());
-    ASSERT_EQ(tensor->scale, absmax / static_cast<float>(highest));
+    ASSERT_EQ(tensor->ScaleOf(0), absmax / static_cast<float>(highest));
     ASSERT_EQ(tensor->words.size(), weights.size());
     for (size_t i = 0; i < weights.size(); ++i) {
-      const float quotient = weights[i] / tensor->scale;
+      const float quotient = weights[i] / tensor->ScaleOf(0);
       const int q =
           std::min(std::max(static_cast<int>(std::nearbyintf(quotient)), -highest - 1), highest);
       ASSERT_EQ(tensor->words[i], static_cast<uint32_t>(q) & ((1u << bits) - 1))
           << "int" << bits << ", weight " << weights[i];
-      ASSERT_EQ(Dequantize(tensor->words[i], tensor->scale, Int(bits)),
-                static_cast<float>(q) * tensor->scale);
+      ASSERT_EQ(Dequantize(tensor->words[i], tensor->ScaleOf(0), Int(bits)),
+                static_cast<float>(q) * tensor->ScaleOf(0));
     }
   }
 }
@@ -93,14 +93,15 @@ TEST(NumberFormat, NothingIsClampedAfterAFlip) {
   // The sign bit of q = 0 gives -128, which no quantised weight of absmax scaling reaches.
   absl::StatusOr<QuantizedTensor> tensor = Quantize({0.0f, 1.27f}, Int(8));
   ASSERT_TRUE(tensor.ok());
-  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->scale, Int(8)), -128 * tensor->scale);
+  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->ScaleOf(0), Int(8)),
+            -128 * tensor->ScaleOf(0));
 }
 
 TEST(NumberFormat, ZerosHaveScaleOne) {
   for (float w : {0.0f, -0.0f, 1e-45f}) {
     absl::StatusOr<QuantizedTensor> tensor = Quantize({w, w}, Int(8));
     ASSERT_TRUE(tensor.ok());
-    EXPECT_EQ(tensor->scale, 1);
+    EXPECT_EQ(tensor->ScaleOf(0), 1);
     EXPECT_THAT(tensor->words, ElementsAre(0, 0));
   }
 }

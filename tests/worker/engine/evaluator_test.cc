@@ -149,7 +149,7 @@ TEST_F(EvaluatorTest, OutcomesEqualThoseOfADenselyFaultyModel) {
           }
         }
         for (size_t i = 0; i < tensor->values.size(); ++i) {
-          tensor->values[i] = Dequantize(quantized.words[i], quantized.scale, Format(format));
+          tensor->values[i] = Dequantize(quantized.words[i], quantized.ScaleOf(i), Format(format));
         }
       }
       const ModelSnapshot faulty = OpenSnapshot(WriteSnapshot(ConfigJson(vit_), dense)).value();
