@@ -1,15 +1,14 @@
 #include "client/cli/campaign_file.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "client/cli/find_folder.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
-#include "common/base/suggest.h"
-#include "common/fault/fault_list.h"
+#include "common/campaign/cell_rates.h"
+#include "common/campaign/fault_csv.h"
 #include "common/fault/target.h"
 #include "common/model/snapshot.h"
 
@@ -18,40 +17,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<std::string> FindFolder(const std::string& name, const fs::path& beside,
-                                       const std::vector<std::string>& roots,
-                                       const std::string& what, const std::string& flag) {
-  std::vector<fs::path> places;
-  if (fs::path(name).is_absolute()) {
-    places.push_back(name);
-  } else {
-    places.push_back(beside / name);
-    for (const std::string& root : roots) {
-      places.push_back(fs::path(root) / name);
+// The cells of a model in one format. Errors if a target matches nothing, or the faults do not fit.
+absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::string& model,
+                                      const Surface& surface, const NumberFormat& format) {
+  const auto in = [&model](const absl::Status& status, absl::string_view field) {
+    return Annotate(status, absl::StrCat(field, ": model '", model, "'"));
+  };
+  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, format);
+  if (!cell_rates.ok()) {
+    return in(cell_rates.status(), "fault");
+  }
+  size_t cells = 0;
+  for (const Granularity& granularity : campaign.granularities) {
+    const absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity, format);
+    if (!targets.ok()) {
+      return in(targets.status(), "granularities");
+    }
+    for (const Target& target : *targets) {
+      const absl::StatusOr<std::vector<double>> rates = cell_rates->Of(granularity, target);
+      if (!rates.ok()) {
+        return in(rates.status(), "fault");
+      }
+      cells += rates->size();
     }
   }
-  std::error_code error;
-  for (const fs::path& place : places) {
-    if (fs::is_directory(place, error)) {
-      fs::path folder = fs::canonical(place, error);
-      return folder.string();
-    }
-  }
-  std::vector<std::string> present;
-  for (const fs::path& place : places) {
-    for (const auto& entry : fs::directory_iterator(place.parent_path(), error)) {
-      present.push_back(entry.path().filename().string());
-    }
-  }
-  const std::string tried = absl::StrJoin(places, ", ", [](std::string* out, const fs::path& p) {
-    absl::StrAppend(out, p.lexically_normal().string());
-  });
-  return absl::NotFoundError(absl::StrCat(what, " '", name, "' not found (looked for ", tried, ")",
-                                          DidYouMean(fs::path(name).filename().string(), present),
-                                          "; give a path, or the folder above it with ", flag));
+  return static_cast<int64_t>(cells);
 }
 
-// Errors if a target matches nothing in the model.
 absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
                                      const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
@@ -60,23 +52,12 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
   if (!surface.ok()) {
     return Annotate(surface.status(), absl::StrCat("surface: model '", name, "'"));
   }
-  size_t cells = 0;
+  int64_t cells = 0;
   for (const NumberFormat& format : campaign.formats) {
-    for (const Granularity& granularity : campaign.granularities) {
-      const absl::StatusOr<std::vector<Target>> targets =
-          ExpandTargets(*surface, granularity, format);
-      if (!targets.ok()) {
-        return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
-      }
-      const absl::Status faults = CheckFaults(*surface, *targets, campaign.fault, format);
-      if (!faults.ok()) {
-        return Annotate(faults, absl::StrCat("fault: model '", name, "'"));
-      }
-      const std::vector<double>& rates = granularity.ber.empty() ? campaign.ber : granularity.ber;
-      cells += targets->size() * rates.size();
-    }
+    ASSIGN_OR_RETURN(const int64_t in_format, CellsInFormat(campaign, name, *surface, format));
+    cells += in_format;
   }
-  return static_cast<int64_t>(cells);
+  return cells;
 }
 
 absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
@@ -87,7 +68,7 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
   local.campaign = file.campaign;
   for (std::string& name : local.campaign.models) {
     ASSIGN_OR_RETURN(const std::string folder,
-                     FindFolder(name, beside, model_roots, "model", "--model-root"));
+                     FindFolder(name, beside.string(), model_roots, "model", "--model-root"));
     const std::string plain = fs::path(folder).filename().string();
     RETURN_IF_ERROR(CheckPlainName(plain));
     const auto [place, added] = local.models.emplace(plain, folder);
@@ -99,8 +80,8 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
     name = plain;
     RETURN_IF_ERROR(CellsOfModel(local.campaign, plain, folder).status());
   }
-  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside, data_roots,
-                                                    "data set", "--data-root"));
+  ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside.string(),
+                                                    data_roots, "data set", "--data-root"));
   local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
   RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
   return local;
@@ -116,7 +97,13 @@ absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
     return absl::InvalidArgumentError(text.status().message());
   }
   file.text = *std::move(text);
-  ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path));
+  bool read_faults = false;
+  const auto read = [&](const std::string& name) {
+    read_faults = true;
+    return ReadFile((fs::absolute(path).parent_path() / name).string(), kMaxFaultCsvBytes);
+  };
+  ASSIGN_OR_RETURN(file.campaign, ParseCampaign(file.text, path, read));
+  file.to_submit = read_faults ? ToJson(file.campaign) : file.text;
   return file;
 }
 
@@ -126,7 +113,7 @@ absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
   std::vector<ModelCells> counted;
   for (const std::string& name : file.campaign.models) {
     const absl::StatusOr<std::string> folder =
-        FindFolder(name, beside, model_roots, "model", "--model-root");
+        FindFolder(name, beside.string(), model_roots, "model", "--model-root");
     counted.push_back({name, std::nullopt});
     if (!folder.ok()) {
       continue;

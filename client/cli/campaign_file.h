@@ -16,8 +16,12 @@ struct CampaignFile {
   std::string path;
   std::string text;
   Campaign campaign;
+  // What a coordinator takes, which opens no files: the text; or if that names a file of faults,
+  // the resolved campaign, the faults in it.
+  std::string to_submit;
 };
 
+// Reads also the file of faults that the campaign may name, relative to its own.
 absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path);
 
 // The cells of each model of a campaign; none for models that are not on this machine.

@@ -1,11 +1,16 @@
 #include <filesystem>
 #include <iostream>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "client/cli/command.h"
+#include "client/cli/find_folder.h"
+#include "common/base/status.h"
 #include "common/base/status_macros.h"
+#include "common/base/suggest.h"
 #include "common/fault/number_format.h"
 #include "common/fault/target.h"
 #include "common/model/snapshot.h"
@@ -18,31 +23,49 @@ struct Flags {
   std::string model;
   std::string granularity = "tensor";
   std::string format = "int8";
+  SurfaceSelection surface;
+  std::string bits;
+  bool per_block = false;
+  std::string match;
   std::vector<std::string> model_roots;
 };
 
-absl::StatusOr<Granularity> FromName(const std::string& name) {
-  for (const Granularity::Kind kind :
-       {Granularity::Kind::kModel, Granularity::Kind::kBlock, Granularity::Kind::kTensor,
-        Granularity::Kind::kType, Granularity::Kind::kHead}) {
+absl::StatusOr<Granularity::Kind> KindFromName(const std::string& name) {
+  std::vector<std::string> known;
+  for (const Granularity::Kind kind : AllGranularityKinds()) {
     Granularity granularity;
     granularity.kind = kind;
-    if (granularity.Name() == name) {
-      return granularity;
+    known.emplace_back(granularity.Name());
+    if (known.back() == name) {
+      return kind;
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("no granularity '", name, "'; there are model, block, tensor, type, head"));
+  return absl::InvalidArgumentError(absl::StrCat("--granularity: there is no '", name, "', only ",
+                                                 absl::StrJoin(known, ", "),
+                                                 DidYouMean(name, known)));
 }
 
-std::string FindModel(const Flags& flags) {
-  for (const std::string& root : flags.model_roots) {
-    const std::filesystem::path place = std::filesystem::path(root) / flags.model;
-    if (std::error_code error; std::filesystem::is_directory(place, error)) {
-      return place.string();
+absl::Status ReadBits(const std::string& bits, Granularity* granularity) {
+  granularity->each_position = bits == "each";
+  if (granularity->each_position || bits.empty()) {
+    return absl::OkStatus();
+  }
+  for (const absl::string_view text : absl::StrSplit(bits, ',')) {
+    if (!absl::SimpleAtoi(text, &granularity->positions.emplace_back())) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--bits: '", text, "' is not a bit position; give each, or numbers from 0, as 7,6"));
     }
   }
-  return flags.model;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Granularity> GranularityOf(const Flags& flags) {
+  Granularity granularity;
+  ASSIGN_OR_RETURN(granularity.kind, KindFromName(flags.granularity));
+  granularity.per_block = flags.per_block;
+  granularity.pattern = flags.match;
+  RETURN_IF_ERROR(ReadBits(flags.bits, &granularity));
+  return granularity;
 }
 
 // "rows 0..31 of 384" or "all"
@@ -55,56 +78,106 @@ std::string RowsText(const SurfaceTensor& tensor, const WordRange& range) {
                       " of ", tensor.shape[0]);
 }
 
-absl::Status Inspect(const Flags& flags, bool json) {
-  ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(FindModel(flags)));
-  ASSIGN_OR_RETURN(const Granularity granularity, FromName(flags.granularity));
-  ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(flags.format));
-  ASSIGN_OR_RETURN(const std::vector<Target> targets, ExpandTargets(snapshot.surface, granularity, format));
-  if (json) {
-    nlohmann::ordered_json list = nlohmann::ordered_json::array();
-    for (const Target& target : targets) {
-      nlohmann::ordered_json ranges = nlohmann::ordered_json::array();
-      for (const WordRange& range : target.ranges) {
-        ranges.push_back({{"tensor", snapshot.surface[range.tensor].name},
-                          {"first_word", range.first},
-                          {"words", range.count}});
-      }
-      list.push_back({{"granularity", target.granularity},
-                      {"target", target.name},
-                      {"words", target.words()},
-                      {"bits", target.words() * format.bits},
-                      {"ranges", ranges}});
+// Of the format's words, ascending.
+std::vector<int> PositionsOf(const Target& target, const NumberFormat& format) {
+  std::vector<int> positions;
+  for (int position = 0; position < format.bits; ++position) {
+    if ((target.positions >> position & 1) != 0) {
+      positions.push_back(position);
     }
-    std::cout << list.dump(1) << "\n";
-    return absl::OkStatus();
   }
-  std::cout << snapshot.architecture.name << ": " << targets.size() << " targets of granularity "
-            << flags.granularity << " in " << flags.format << "\n";
+  return positions;
+}
+
+void PrintJson(const std::vector<Target>& targets, const Surface& surface,
+               const NumberFormat& format) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Target& target : targets) {
-    std::cout << absl::StrFormat("%-32s %14d bits\n", target.name, target.words() * format.bits);
+    nlohmann::ordered_json ranges = nlohmann::ordered_json::array();
     for (const WordRange& range : target.ranges) {
-      const SurfaceTensor& tensor = snapshot.surface[range.tensor];
+      const SurfaceTensor& tensor = surface[range.tensor];
+      const int64_t row = tensor.words_per_row();
+      ranges.push_back({{"tensor", tensor.name},
+                        {"first_word", range.first},
+                        {"words", range.count},
+                        {"first_row", range.first / row},
+                        {"rows", range.count / row}});
+    }
+    list.push_back({{"granularity", target.granularity},
+                    {"target", target.name},
+                    {"words", target.words()},
+                    {"bits", ExposedBits(target, format, FaultModel())},
+                    {"ranges", ranges},
+                    {"positions", PositionsOf(target, format)}});
+  }
+  std::cout << list.dump(1) << "\n";
+}
+
+void PrintText(const std::vector<Target>& targets, const Surface& surface,
+               const NumberFormat& format) {
+  for (const Target& target : targets) {
+    const std::vector<int> positions = PositionsOf(target, format);
+    const bool whole_words = static_cast<int>(positions.size()) == format.bits;
+    std::cout << absl::StrFormat(
+        "%-32s %14d bits%s\n", target.name, ExposedBits(target, format, FaultModel()),
+        whole_words ? "" : absl::StrCat(", bit ", absl::StrJoin(positions, ", "), " of each word"));
+    for (const WordRange& range : target.ranges) {
+      const SurfaceTensor& tensor = surface[range.tensor];
       std::cout << absl::StrFormat("    %-34s %-16s %s\n", tensor.name,
                                    absl::StrCat("[", absl::StrJoin(tensor.shape, ", "), "]"),
                                    RowsText(tensor, range));
     }
   }
+}
+
+absl::Status Inspect(const Flags& flags, bool json) {
+  ASSIGN_OR_RETURN(const Granularity granularity, GranularityOf(flags));
+  ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(flags.format));
+  ASSIGN_OR_RETURN(const std::string folder,
+                   FindFolder(flags.model, std::filesystem::current_path().string(),
+                              flags.model_roots, "model", "--model-root"));
+  ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
+  const absl::StatusOr<Surface> surface =
+      MakeSurface(snapshot.architecture, snapshot.Tensors(), flags.surface);
+  if (!surface.ok()) {
+    return Annotate(surface.status(), "surface");
+  }
+  ASSIGN_OR_RETURN(const std::vector<Target> targets, ExpandTargets(*surface, granularity, format));
+  if (json) {
+    PrintJson(targets, *surface, format);
+    return absl::OkStatus();
+  }
+  std::cout << snapshot.architecture.name << ": " << targets.size() << " targets of granularity "
+            << flags.granularity << " in " << flags.format << "\n";
+  PrintText(targets, *surface, format);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void AddInspect(CLI::App& app, Session& session) {
-  CLI::App* command =
-      app.add_subcommand("inspect", "Print a model's targets with their tensors, rows and bits");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Print a model's targets with their tensors, rows, bit positions and bits");
   auto flags = std::make_shared<Flags>();
   command->add_option("MODEL", flags->model, "model folder, or its name below a model root")
       ->required();
-  command->add_option("--granularity", flags->granularity, "model, block, tensor, type or head")
+  command
+      ->add_option("--granularity", flags->granularity,
+                   "model, block, tensor, part, type, head, bit or regex")
       ->capture_default_str();
   command->add_option("--format", flags->format, "number format that bits are counted in")
       ->capture_default_str();
-  command->add_option("--model-root", flags->model_roots, "folder that holds model folders")
+  command->add_option("--surface-include", flags->surface.include,
+                      "regular expression of parameters to add to the surface; repeatable");
+  command->add_option("--surface-exclude", flags->surface.exclude,
+                      "regular expression of parameters to leave out; repeatable");
+  command->add_option("--bits", flags->bits,
+                      "a target for each of these bit positions: each, or as 7,6");
+  command->add_flag("--per-block", flags->per_block, "part, type: a target for each block");
+  command->add_option("--match", flags->match, "regex: pattern of tensors' names");
+  command
+      ->add_option("--model-root", flags->model_roots,
+                   "folder that holds model folders; repeatable")
       ->envname("BITQUAKE_MODEL_ROOT");
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake inspect models/vit_base_patch16_224 --granularity head");

@@ -12,7 +12,7 @@ namespace {
 absl::Status Submit(const std::string& path, bool watch, Session& session) {
   ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(path));
   const std::unique_ptr<Client> client = session.Connect();
-  ASSIGN_OR_RETURN(const std::string id, client->Submit(file.text, path));
+  ASSIGN_OR_RETURN(const std::string id, client->Submit(file.to_submit, path));
   if (session.flags.json) {
     std::cout << nlohmann::json{{"id", id}}.dump() << std::endl;
   } else {

@@ -1,11 +1,13 @@
 #include "common/base/suggest.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace bitquake {
 namespace {
@@ -35,6 +37,17 @@ int EditDistance(const std::string& a, const std::string& b) {
     }
   }
   return d[a.size()][b.size()];
+}
+
+// The text that a pattern is about, without anchors, escapes and the like.
+std::string Literal(absl::string_view pattern) {
+  std::string literal;
+  for (const char c : pattern) {
+    if (absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.') {
+      literal.push_back(c);
+    }
+  }
+  return literal;
 }
 
 }  // namespace
@@ -74,6 +87,28 @@ std::string DidYouMean(absl::string_view name, const std::vector<std::string>& c
     return "";
   }
   return absl::StrCat("; did you mean '", absl::StrJoin(near, "' or '"), "'?");
+}
+
+std::string NearPartsOrExamples(absl::string_view pattern, const std::vector<std::string>& names) {
+  const std::string literal = Literal(pattern);
+  const std::vector<absl::string_view> wanted = absl::StrSplit(literal, '.', absl::SkipEmpty());
+  std::set<std::string> parts;  // of as many words as the pattern has
+  for (const std::string& name : names) {
+    const std::vector<absl::string_view> words = absl::StrSplit(name, '.');
+    for (size_t first = 0; !wanted.empty() && first + wanted.size() <= words.size(); ++first) {
+      parts.insert(
+          absl::StrJoin(words.begin() + first, words.begin() + first + wanted.size(), "."));
+    }
+  }
+  const std::string near =
+      DidYouMean(absl::StrJoin(wanted, "."), std::vector<std::string>(parts.begin(), parts.end()));
+  if (!near.empty() || names.empty()) {
+    return near;
+  }
+  constexpr size_t kFew = 3;
+  return absl::StrCat(
+      "; names are like '",
+      absl::StrJoin(names.begin(), names.begin() + std::min(kFew, names.size()), "', '"), "'");
 }
 
 }  // namespace bitquake

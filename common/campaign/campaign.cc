@@ -1,6 +1,7 @@
 #include "common/campaign/campaign.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "absl/strings/match.h"
@@ -39,6 +40,50 @@ Json ImagesToJson(const ImageSelection& images) {
   return nullptr;
 }
 
+Quantization QuantizationFromJson(const Json& campaign) {
+  Quantization quantization;
+  quantization.scale = campaign.at("scale") == "per_channel" ? Quantization::Scale::kPerChannel
+                                                             : Quantization::Scale::kPerTensor;
+  if (const Json& observer = campaign.at("observer"); observer.is_object()) {
+    quantization.percentile = observer.at("percentile").get<double>();
+  }
+  return quantization;
+}
+
+Json ObserverToJson(double percentile) {
+  return percentile == 100 ? Json("absmax") : Json{{"percentile", percentile}};
+}
+
+SurfaceSelection SurfaceFromJson(const Json& surface) {
+  SurfaceSelection selection;
+  if (surface.contains("include")) {
+    selection.include = surface.at("include").get<std::vector<std::string>>();
+  }
+  if (surface.contains("exclude")) {
+    selection.exclude = surface.at("exclude").get<std::vector<std::string>>();
+  }
+  return selection;
+}
+
+Json SurfaceToJson(const SurfaceSelection& selection) {
+  Json surface = Json::object();
+  if (!selection.include.empty()) {
+    surface["include"] = selection.include;
+  }
+  if (!selection.exclude.empty()) {
+    surface["exclude"] = selection.exclude;
+  }
+  return surface;
+}
+
+// By position in Campaign::AttentionDistance.
+constexpr std::array<const char*, 3> kAttentionDistances = {"none", "golden", "faulty"};
+
+Campaign::AttentionDistance AttentionDistanceFromName(const std::string& name) {
+  const auto at = std::find(kAttentionDistances.begin(), kAttentionDistances.end(), name);
+  return static_cast<Campaign::AttentionDistance>(at - kAttentionDistances.begin());
+}
+
 // `json` has passed the schema.
 absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
   Campaign campaign;
@@ -53,31 +98,48 @@ absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
   for (const Json& entry : json.at("granularities")) {
     campaign.granularities.push_back(GranularityFromJson(entry));
   }
-  campaign.fault.kind = FaultModel::Kind::kBitFlip;  // the only one that the schema lets through
-  campaign.ber = BerFromJson(json.at("ber"));
+  campaign.quantization = QuantizationFromJson(json);
+  campaign.surface = SurfaceFromJson(json.at("surface"));
+  campaign.fault = FaultFromJson(json.at("fault"));
+  if (json.contains("ber")) {
+    campaign.ber = BerFromJson(json.at("ber"));
+  }
   campaign.trials = json.at("trials").get<int>();
   campaign.images = ImagesFromJson(json.at("images"));
   campaign.folds = json.at("folds").get<int>();
   campaign.compute = json.at("compute").get<std::string>();
+  campaign.keep_images = json.at("keep") == "images";
+  campaign.attention_distance =
+      AttentionDistanceFromName(json.at("attention_distance").get<std::string>());
   return campaign;
 }
 
 }  // namespace
 
-absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name) {
+absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name,
+                                       const FaultFileReader& read) {
   Problems problems;
   if (text.size() > kMaxCampaignFileBytes) {
     problems.Add({}, absl::StrCat("has ", text.size(), " bytes; at most ", kMaxCampaignFileBytes,
                                   " are allowed"));
     return problems.ToStatus(file_name);
   }
-  const std::optional<Node> document = ParseDocument(text, &problems);
+  std::optional<Node> document = ParseDocument(text, &problems);
   std::optional<Json> checked;
   if (document) {
+    InlineFaultFile(read, &*document, &problems);
     checked = Validate(*document, CampaignType(), &problems);
   }
   RETURN_IF_ERROR(problems.ToStatus(file_name));
-  return CampaignFromJson(*checked);
+  ASSIGN_OR_RETURN(Campaign campaign, CampaignFromJson(*checked));
+  // Grids and defaults are written out in the resolved form, which must be readable again.
+  if (const size_t bytes = ToJson(campaign).size(); bytes > kMaxCampaignFileBytes) {
+    problems.Add({}, absl::StrCat("with its grids and defaults written out it has ", bytes,
+                                  " bytes; at most ", kMaxCampaignFileBytes,
+                                  " are allowed; split the campaign"));
+    return problems.ToStatus(file_name);
+  }
+  return campaign;
 }
 
 std::string ToJson(const Campaign& campaign) {
@@ -89,18 +151,28 @@ std::string ToJson(const Campaign& campaign) {
   for (const Granularity& granularity : campaign.granularities) {
     granularities.push_back(ToJson(granularity));
   }
-  const Json json = {{"name", campaign.name},
-                     {"seed", campaign.seed},
-                     {"models", campaign.models},
-                     {"dataset", campaign.dataset},
-                     {"formats", std::move(formats)},
-                     {"granularities", std::move(granularities)},
-                     {"fault", {{"kind", "bit_flip"}, {"sampling", "bernoulli"}}},
-                     {"ber", campaign.ber},
-                     {"trials", campaign.trials},
-                     {"images", ImagesToJson(campaign.images)},
-                     {"folds", campaign.folds},
-                     {"compute", campaign.compute}};
+  Json json = {
+      {"name", campaign.name},
+      {"seed", campaign.seed},
+      {"models", campaign.models},
+      {"dataset", campaign.dataset},
+      {"formats", std::move(formats)},
+      {"scale", campaign.quantization.scale == Quantization::Scale::kPerChannel ? "per_channel"
+                                                                                : "per_tensor"},
+      {"observer", ObserverToJson(campaign.quantization.percentile)},
+      {"surface", SurfaceToJson(campaign.surface)},
+      {"granularities", std::move(granularities)},
+      {"fault", ToJson(campaign.fault)}};
+  if (campaign.fault.HasBer()) {
+    json["ber"] = campaign.ber;
+  }
+  json["trials"] = campaign.trials;
+  json["images"] = ImagesToJson(campaign.images);
+  json["folds"] = campaign.folds;
+  json["compute"] = campaign.compute;
+  json["keep"] = campaign.keep_images ? "images" : "none";
+  json["attention_distance"] =
+      kAttentionDistances[static_cast<size_t>(campaign.attention_distance)];
   return json.dump(2) + "\n";
 }
 

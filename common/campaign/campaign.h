@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/campaign/fault_entry.h"
 #include "common/fault/fault_list.h"
 #include "common/fault/number_format.h"
 #include "common/fault/target.h"
@@ -37,7 +38,7 @@ struct Campaign {
   SurfaceSelection surface;
   std::vector<Granularity> granularities;
   FaultModel fault;
-  std::vector<double> ber;  // ascending, distinct, in [0, 1]
+  std::vector<double> ber;  // ascending, distinct, in [0, 1]; none if the fault model has none
   int trials = 10;
   ImageSelection images;
   int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
@@ -53,9 +54,11 @@ inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;
 inline constexpr int kMaxTrials = 1'000'000;
 
 // Parses a campaign file (YAML, of which JSON is a part). `file_name` opens every error:
-// "campaign.yaml:12:5: unknown field 'trails'; did you mean 'trials'?". Errors: InvalidArgument,
-// one line for each problem found.
-absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name);
+// "campaign.yaml:12:5: unknown field 'trails'; did you mean 'trials'?". `read` reads the file of
+// faults that a campaign may name; without it, naming one is an error. Errors: InvalidArgument, one
+// line for each problem found.
+absl::StatusOr<Campaign> ParseCampaign(absl::string_view text, absl::string_view file_name,
+                                       const FaultFileReader& read = nullptr);
 
 // The resolved campaign, every default filled in; ParseCampaign accepts it and gives the same
 // campaign.

@@ -61,14 +61,15 @@ struct MapType {
 };
 
 // Told apart by the kind of the value, and maps from each other by their first field, which is
-// required.
+// required; maps of the same first field by its value, each having some of the words of an
+// EnumType.
 struct OneOfType {
   std::vector<FieldType> alternatives;
 };
 
 // What is wrong with a value that is well-formed in all its parts.
 struct Complaint {
-  std::string part;  // a field of the map or an index of the list; empty: the whole
+  std::string part;  // by fields of maps and indices of lists, "granularities.1"; empty: the whole
   std::string message;
 };
 
@@ -85,6 +86,9 @@ struct Field {
   std::string doc;
   bool required = false;
   Json default_value = nullptr;  // taken when the field is missing; null: the field stays missing
+  // A default that depends on the fields before this one, of which it sees those that are right;
+  // `default_value` then only documents the usual case.
+  std::function<Json(const Json&)> default_for = nullptr;
 };
 
 // What an error says was expected: "an integer", "all, spread, {spread} or {first}".

@@ -6,8 +6,9 @@
 
 namespace bitquake {
 
-// "block", {"type": ["q"], "per": "block"}, {"head": {"blocks": [0], "types": ["q"]}}, with blocks
-// and types ascending. `entry` has passed the schema.
+// "block", {"type": ["q"], "per": "block"}, {"head": {"blocks": [0], "types": ["q"]}}, {"block":
+// {"bits": "each"}}, {"regex": {"match": "^blocks", "name": "all"}}, with blocks, types and
+// positions ascending. `entry` has passed the schema.
 Granularity GranularityFromJson(const Json& entry);
 Json ToJson(const Granularity& granularity);
 

@@ -1,172 +1,79 @@
 #include "common/campaign/schema.h"
 
 #include <limits>
+#include <map>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/campaign/ber_grid.h"
+#include "absl/strings/str_join.h"
 #include "common/campaign/campaign.h"
+#include "common/campaign/fault_entry.h"
+#include "common/campaign/fault_schema.h"
 #include "common/campaign/folds.h"
 #include "common/campaign/granularity_entry.h"
-#include "common/campaign/scalar.h"
+#include "common/campaign/granularity_schema.h"
+#include "common/campaign/shared_types.h"
 
 namespace bitquake {
 namespace {
 
 constexpr uint64_t kMaxFolds = 1'000'000;
 constexpr uint64_t kMaxImages = 1'000'000'000;
-constexpr uint64_t kMaxPerDecade = 1000;
-constexpr uint64_t kMaxBlockIndex = 9999;
-
-// The campaign's name becomes a folder and a column of its results.
-FieldType NameType() {
-  const auto problem = [](absl::string_view name) -> std::string {
-    for (const char c : name) {
-      if (!absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-') {
-        return "holds a character other than A-Z, a-z, 0-9, '.', '_' and '-'";
-      }
-    }
-    if (name.empty() || name[0] == '.' || name[0] == '-') {
-      return "must begin with a letter, a digit or '_'";
-    }
-    return "";
-  };
-  return {TextType{"a name", 64, problem, "^[A-Za-z0-9_][A-Za-z0-9._-]*$"}};
-}
+constexpr size_t kMaxNameCharacters = 1024;
+constexpr size_t kMaxFormatCharacters = 32;
+constexpr char kBerMeaning[] = "Bit-error rates: a rate, a list of rates, or a logarithmic grid";
 
 // Models and data sets: which paths are right is for the one who opens them to say.
 FieldType ResourceType(std::string noun) {
-  const auto problem = [](absl::string_view name) -> std::string {
-    if (name.empty()) {
-      return "is empty";
+  return PlainTextType(std::move(noun), kMaxNameCharacters);
+}
+
+// Matches the names of the known formats and nothing else.
+std::string FormatPattern() {
+  std::vector<std::string> names;
+  std::map<int, std::vector<int>> fractions;  // of fixed(m.n), by m
+  for (const NumberFormat& format : KnownFormats()) {
+    if (format.kind == NumberFormat::Kind::kFixed) {
+      fractions[format.bits - format.fraction_bits].push_back(format.fraction_bits);
+    } else {
+      names.push_back(format.Name());
     }
-    return HasControlCharacter(name) ? "holds a control character" : "";
-  };
-  return {TextType{std::move(noun), 1024, problem, "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"}};
+  }
+  for (const auto& [whole, below] : fractions) {
+    names.push_back(absl::StrCat("fixed\\(", whole, "\\.(", absl::StrJoin(below, "|"), ")\\)"));
+  }
+  return absl::StrCat("^(", absl::StrJoin(names, "|"), ")$");
 }
 
 FieldType FormatType() {
-  EnumType formats{"a number format (int2 to int16, fp32)", {}};
-  for (int bits = 16; bits >= 2; --bits) {
-    formats.values.push_back(absl::StrCat("int", bits));
-  }
-  formats.values.push_back("fp32");
-  return {std::move(formats)};
+  const auto right = [](absl::string_view) { return ""; };  // the check says more
+  const auto check = [](const Json& name) -> std::optional<Complaint> {
+    const auto format = NumberFormat::FromName(name.get<std::string>());
+    return format.ok() ? std::nullopt
+                       : std::optional<Complaint>({"", std::string(format.status().message())});
+  };
+  return {TextType{"a number format", kMaxFormatCharacters, right, FormatPattern()}, "", check};
 }
 
-std::optional<Complaint> CheckGrid(const Json& grid) {
-  const double from = grid.at("from").get<double>();
-  const double to = grid.at("to").get<double>();
-  if (from > to) {
-    return Complaint{"to", "must not be below 'from'"};
-  }
-  const double size = LogGridSize(from, to, grid.at("per_decade").get<int>());
-  if (size > static_cast<double>(kMaxBitErrorRates)) {
-    return Complaint{
-        "", absl::StrCat("gives more than ", kMaxBitErrorRates, " rates; lower 'per_decade'")};
-  }
-  return std::nullopt;
+FieldType ObserverType() {
+  MapType percentile;
+  percentile.fields = {
+      {"percentile",
+       {NumberType{0, false, 100}},
+       "Scale from this percentile of the magnitudes; larger ones are clipped. 100 "
+       "is absmax.",
+       true}};
+  return {OneOfType{{{EnumType{"an observer", {"absmax"}}}, {std::move(percentile)}}}};
 }
 
-FieldType BerType() {
-  const NumberType rate{0, true, 1};
-  const NumberType positive_rate{0, false, 1};
-  MapType grid;
-  grid.fields = {{"from", {positive_rate}, "The lowest rate.", true},
-                 {"to", {positive_rate}, "The highest rate.", true},
-                 {"per_decade",
-                  {IntegerType{1, kMaxPerDecade}},
-                  "Rates a decade: from * 10^(k / per_decade), k = 0, 1, ..., rounded to 9 "
-                  "significant digits; `to` is always the last.",
-                  true}};
-  return {OneOfType{{{rate},
-                     {ListType{"a list of rates", {{rate}}, kMaxBitErrorRates, false}},
-                     {std::move(grid), "", CheckGrid}}}};
-}
-
-// Of one granularity.
-Field OwnBerField() {
-  return {"ber", BerType(), "Bit-error rates of these targets. The campaign's if missing."};
-}
-
-Field BlocksField() {
-  FieldType index = {IntegerType{0, kMaxBlockIndex}};
-  return {"blocks",
-          {ListType{"a list of block numbers", {std::move(index)}, kMaxBlockIndex + 1, true}},
-          "Only these blocks, counted from 0 in forward order. All if missing."};
-}
-
-FieldType QkvTypesType() {
-  return {ListType{"a list of q, k and v",
-                   {{EnumType{"a type of attention weights", {"q", "k", "v"}}}},
-                   3,
-                   true}};
-}
-
-// {name: {fields...}}
-FieldType SelectionType(std::string name, std::string doc, std::vector<Field> fields) {
-  MapType entry;
-  entry.fields.push_back({std::move(name), {MapType{std::move(fields)}}, doc, /*required=*/true});
-  return {std::move(entry)};
-}
-
-FieldType TypeSelectionType() {
-  MapType entry;
-  entry.fields.push_back({"type", QkvTypesType(),
-                          "The query, key or value weights of attention, a target for each.",
-                          /*required=*/true});
-  entry.fields.push_back({"per",
-                          {EnumType{"a unit of targets", {"model", "block"}}},
-                          "Targets over all blocks together (model), or one for each block.",
-                          /*required=*/false,
-                          "model"});
-  entry.fields.push_back(OwnBerField());
-  return {std::move(entry)};
-}
-
-FieldType GranularityType() {
-  OneOfType choice;
-  choice.alternatives = {
-      {EnumType{"a granularity", {"model", "block", "tensor", "type", "head"}}},
-      SelectionType("model", "One target: all of the model.", {OwnBerField()}),
-      SelectionType("block", "A target for each block.", {BlocksField(), OwnBerField()}),
-      SelectionType("tensor", "A target for each tensor.", {BlocksField(), OwnBerField()}),
-      TypeSelectionType(),
-      SelectionType("head", "A target for each attention head of each block.",
-                    {BlocksField(),
-                     {"types", QkvTypesType(),
-                      "A target for each of these types of a head. If missing, a head's query, key "
-                      "and value weights are one target."},
-                     OwnBerField()})};
-  return {std::move(choice)};
-}
-
-// Each entry's targets must be its own: cells are named by their targets.
-std::optional<Complaint> CheckGranularities(const Json& list) {
-  std::vector<Granularity> granularities;
-  for (const Json& entry : list) {
-    granularities.push_back(GranularityFromJson(entry));
-    for (size_t i = 0; i + 1 < granularities.size(); ++i) {
-      if (Overlap(granularities[i], granularities.back())) {
-        return Complaint{absl::StrCat(granularities.size() - 1),
-                         absl::StrCat("names targets that item ", i, " also names")};
-      }
-    }
-  }
-  return std::nullopt;
-}
-
-FieldType FaultType() {
-  const EnumType kind{"a fault model", {"bit_flip"}};
+FieldType SurfaceType() {
+  const FieldType patterns = {
+      ListType{"a list of regular expressions", {PatternType()}, kMaxSurfacePatterns, true}};
   MapType fields;
-  fields.fields.push_back({"kind", {kind}, "bit_flip: a faulty bit is inverted.", true});
-  fields.fields.push_back({"sampling",
-                           {EnumType{"a way of sampling", {"bernoulli"}}},
-                           "bernoulli: each bit is faulty independently, with probability BER.",
-                           false,
-                           "bernoulli"});
-  return {OneOfType{{{kind}, {std::move(fields)}}}};
+  fields.fields = {
+      {"include", patterns, "RE2 patterns of parameters to add, as norms and biases: '\\.bias$'."},
+      {"exclude", patterns, "RE2 patterns of parameters to leave out; wins over `include`."}};
+  return {std::move(fields)};
 }
 
 FieldType ImagesType() {
@@ -198,12 +105,92 @@ std::optional<Complaint> CheckSpread(const Json& campaign) {
   return std::nullopt;
 }
 
+// What a campaign without bit-error rates must not have, and what every other needs.
+std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& fault) {
+  if (fault.HasBer()) {
+    return campaign.contains("ber")
+               ? std::nullopt
+               : std::optional<Complaint>({"", absl::StrCat("missing field 'ber': ", kBerMeaning)});
+  }
+  const std::string why = absl::StrCat(
+      "does not apply: ",
+      fault.kind == FaultModel::Kind::kList ? "a list of faults" : "a 'count' of faults",
+      " has no bit-error rate; remove it");
+  if (campaign.contains("ber")) {
+    return Complaint{"ber", why};
+  }
+  for (size_t i = 0; i < campaign.at("granularities").size(); ++i) {
+    const Json& entry = campaign.at("granularities")[i];
+    if (!entry.is_object()) {
+      continue;
+    }
+    const std::string path = absl::StrCat("granularities.", i, ".");
+    if (entry.contains("ber")) {
+      return Complaint{path + "ber", why};
+    }
+    if (const auto selection = entry.begin();
+        selection->is_object() && selection->contains("ber")) {
+      return Complaint{absl::StrCat(path, selection.key(), ".ber"), why};
+    }
+  }
+  return std::nullopt;
+}
+
+// Every trial of a list is the same.
+std::optional<Complaint> CheckTrials(const Json& campaign, const FaultModel& fault) {
+  if (fault.kind == FaultModel::Kind::kList && campaign.at("trials").get<int>() > 1) {
+    return Complaint{"trials", "every trial of a list of faults is the same; give 1"};
+  }
+  return std::nullopt;
+}
+
+// Words of each format must have the bits that are spoken of.
+std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fault) {
+  const auto complaint = [](std::string part, const absl::Status& status) {
+    return Complaint{std::move(part), std::string(status.message())};
+  };
+  for (const Json& name : campaign.at("formats")) {
+    const NumberFormat format = NumberFormat::FromName(name.get<std::string>()).value();
+    if (const absl::Status status = CheckFaultModel(fault, format); !status.ok()) {
+      return complaint("fault", status);
+    }
+    for (size_t i = 0; i < campaign.at("granularities").size(); ++i) {
+      const Granularity granularity = GranularityFromJson(campaign.at("granularities")[i]);
+      if (const absl::Status status = CheckGranularity(granularity, format); !status.ok()) {
+        return complaint(absl::StrCat("granularities.", i), status);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Complaint> CheckCampaign(const Json& campaign) {
+  const FaultModel fault = FaultFromJson(campaign.at("fault"));
+  for (const auto& complaint : {CheckRates(campaign, fault), CheckTrials(campaign, fault),
+                                CheckFormats(campaign, fault), CheckSpread(campaign)}) {
+    if (complaint.has_value()) {
+      return complaint;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 FieldType CampaignType() {
+  Field trials = {"trials",
+                  {IntegerType{1, kMaxTrials}},
+                  "Independent draws of faults in each cell. Of a list of faults, 1.",
+                  /*required=*/false,
+                  10u};
+  trials.default_for = [](const Json& campaign) -> Json {
+    const bool is_list = campaign.contains("fault") &&
+                         FaultFromJson(campaign.at("fault")).kind == FaultModel::Kind::kList;
+    return is_list ? 1u : 10u;
+  };
   MapType campaign;
   campaign.fields = {
-      {"name", NameType(), "Names the campaign in results and folders.", true},
+      {"name", IdentifierType("a name"), "Names the campaign in results and folders.", true},
       {"seed",
        {IntegerType{0, std::numeric_limits<uint64_t>::max()}},
        "Draws the faults and the folds. The same seed gives the same results.",
@@ -217,25 +204,29 @@ FieldType CampaignType() {
        "Folder below the data root; in `bitquake run` also a path.", true},
       {"formats",
        {ListType{"a list of number formats", {FormatType()}, kMaxFormats, true}},
-       "How weights are stored: int2 to int16 (two's complement with a scale), or fp32.",
+       "How weights are stored: int2 to int16 (two's complement with a scale), fixed(m.n) (m + n "
+       "bits with the sign, n of them after the point), fp32, fp16, bf16, fp8_e4m3, fp8_e5m2.",
        false,
        Json::array({"int8"})},
-      {"granularities",
-       {ListType{"a list of granularities", {GranularityType()}, kMaxGranularities, false}, "",
-        CheckGranularities},
-       "Which stored bits are hit together. A name takes all targets; a map selects some.",
+      {"scale",
+       {EnumType{"a unit of scales", {"per_tensor", "per_channel"}}},
+       "What has a scale of its own in an int format: a stored tensor, or each of its output "
+       "channels.",
        false,
+       "per_tensor"},
+      {"observer", ObserverType(), "What the scale of an int format comes from.", false, "absmax"},
+      {"surface", SurfaceType(),
+       "Which parameters can be hit, beside those of two or more dimensions.", false,
+       Json::object()},
+      {"granularities", GranularitiesType(),
+       "Which stored bits are hit together. A name takes all targets; a map selects some.", false,
        Json::array({"model"})},
-      {"fault", FaultType(), "What a fault does to a bit.", false, "bit_flip"},
+      {"fault", FaultType(), "What a fault does, and how faults are drawn.", false, "bit_flip"},
       {"ber", BerType(),
-       "Bit-error rates: a rate, a list of rates, or a logarithmic grid. Sorted; repeats are "
-       "dropped.",
-       true},
-      {"trials",
-       {IntegerType{1, kMaxTrials}},
-       "Independent draws of faults in each cell.",
-       false,
-       10u},
+       absl::StrCat(kBerMeaning,
+                    ". Sorted; repeats are dropped. Required, but for a `count` or a list of "
+                    "faults, which have no rate.")},
+      std::move(trials),
       {"images", ImagesType(),
        "Images that a trial sees: all of them; or `spread`, one fold that rotates from trial to "
        "trial.",
@@ -249,8 +240,18 @@ FieldType CampaignType() {
        {EnumType{"a precision of inference", {"fp32"}}},
        "Precision of inference.",
        false,
-       "fp32"}};
-  return {std::move(campaign), "", CheckSpread};
+       "fp32"},
+      {"keep",
+       {EnumType{"a choice of what to keep", {"none", "images"}}},
+       "images: keep for each trial which images it had right, and which as without faults.",
+       false,
+       "none"},
+      {"attention_distance",
+       {EnumType{"a choice of passes", {"none", "golden", "faulty"}}},
+       "Mean attention distance of each head, without faults (golden) or also under them (faulty).",
+       false,
+       "none"}};
+  return {std::move(campaign), "", CheckCampaign};
 }
 
 }  // namespace bitquake

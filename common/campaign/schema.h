@@ -8,9 +8,8 @@ namespace bitquake {
 
 // Limits on what a file's lists may expand to.
 inline constexpr size_t kMaxModels = 64;
-inline constexpr size_t kMaxFormats = 16;
-inline constexpr size_t kMaxGranularities = 64;
-inline constexpr size_t kMaxBitErrorRates = 10'000;
+inline constexpr size_t kMaxFormats = 64;
+inline constexpr size_t kMaxSurfacePatterns = 64;
 
 FieldType CampaignType();
 

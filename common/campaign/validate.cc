@@ -8,7 +8,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/base/suggest.h"
+#include "common/campaign/alternatives.h"
 #include "common/campaign/scalar.h"
 
 namespace bitquake {
@@ -41,28 +43,6 @@ bool IsScalar(const Node& node) {
   return node.kind != Node::Kind::kList && node.kind != Node::Kind::kMap;
 }
 
-bool IsNumeric(const Node& node) {
-  return node.kind == Node::Kind::kInteger || node.kind == Node::Kind::kNumber;
-}
-
-// Whether a value of the node's kind can be of the type at all.
-bool KindFits(const Node& node, const FieldType& type) {
-  struct Visitor {
-    const Node& node;
-    bool operator()(const TextType&) const { return node.kind == Node::Kind::kText; }
-    bool operator()(const EnumType&) const { return node.kind == Node::Kind::kText; }
-    bool operator()(const IntegerType&) const { return IsNumeric(node); }
-    bool operator()(const NumberType&) const { return IsNumeric(node); }
-    bool operator()(const ListType&) const { return node.kind == Node::Kind::kList; }
-    bool operator()(const MapType&) const { return node.kind == Node::Kind::kMap; }
-    bool operator()(const OneOfType& t) const {
-      return std::any_of(t.alternatives.begin(), t.alternatives.end(),
-                         [this](const FieldType& a) { return KindFits(node, a); });
-    }
-  };
-  return std::visit(Visitor{node}, type.is);
-}
-
 class Validator {
  public:
   explicit Validator(Problems* problems) : problems_(problems) {}
@@ -92,8 +72,10 @@ class Validator {
   }
 
   void ReportKind(const Node& node, const FieldType& type, const std::string& path) {
-    const bool text_wanted = std::holds_alternative<TextType>(type.is);
-    const bool quoting_helps = text_wanted && IsScalar(node) && node.kind != Node::Kind::kNull;
+    const auto* text = std::get_if<TextType>(&type.is);
+    const bool quoting_helps = text != nullptr && IsScalar(node) &&
+                               node.kind != Node::Kind::kNull && text->problem(node.text).empty() &&
+                               (!type.check || !type.check(node.text));
     Report(node, path,
            absl::StrCat("expected ", path.empty() ? "a campaign, a map with the fields " : "",
                         Expectation(type), ", found ", Found(node),
@@ -101,17 +83,21 @@ class Validator {
   }
 
   void Complain(const Node& node, const std::string& path, const Complaint& complaint) {
-    if (complaint.part.empty()) {
-      Report(node, path, complaint.message);
-      return;
+    const Node* at = &node;
+    std::string place = path;
+    for (const absl::string_view step : absl::StrSplit(complaint.part, '.', absl::SkipEmpty())) {
+      size_t index;
+      if (at->kind == Node::Kind::kList && absl::SimpleAtoi(step, &index)) {
+        at = &at->items[index];
+        absl::StrAppend(&place, "[", index, "]");
+        continue;
+      }
+      place = Join(place, step);
+      if (const Node* part = at->Find(step)) {
+        at = part;
+      }
     }
-    size_t index;
-    if (node.kind == Node::Kind::kList && absl::SimpleAtoi(complaint.part, &index)) {
-      Report(node.items[index], absl::StrCat(path, "[", index, "]"), complaint.message);
-      return;
-    }
-    const Node* part = node.Find(complaint.part);
-    Report(part != nullptr ? *part : node, Join(path, complaint.part), complaint.message);
+    Report(*at, place, complaint.message);
   }
 
   static std::string Join(const std::string& path, absl::string_view field) {
@@ -218,21 +204,25 @@ class Validator {
           ok = false;
         }
       } else if (field.required) {
-        Report(node, path,
-               absl::StrCat("missing field '", field.name, "': ", FirstSentence(field.doc)));
+        ReportMissing(node, field, path);
         ok = false;
-      } else if (!field.default_value.is_null()) {
-        map[field.name] = field.default_value;
+      } else {
+        Json value = field.default_for ? field.default_for(map) : field.default_value;
+        if (!value.is_null()) {
+          map[field.name] = std::move(value);
+        }
       }
     }
     return ok ? std::optional<Json>(std::move(map)) : std::nullopt;
   }
 
+  void ReportMissing(const Node& node, const Field& field, const std::string& path) {
+    Report(node, path,
+           absl::StrCat("missing field '", field.name, "': ", FirstSentence(field.doc)));
+  }
+
   bool ReportUnknown(const Node& node, const MapType& type, const std::string& path) {
-    std::vector<std::string> names;
-    for (const Field& field : type.fields) {
-      names.push_back(field.name);
-    }
+    const std::vector<std::string> names = FieldNames({type});
     bool ok = true;
     for (const Member& member : node.members) {
       if (std::count(names.begin(), names.end(), member.key) == 0) {
@@ -264,6 +254,10 @@ class Validator {
       }
     }
     if (fitting.size() == 1) {
+      if (const std::optional<std::string> name = BareFirstField(node, *fitting.front(), type)) {
+        return Report(node, path,
+                      absl::StrCat("'", *name, "' needs a value; give {", *name, ": ...}"));
+      }
       return Check(node, *fitting.front(), path);
     }
     return CheckByFirstField(node, fitting, type, path);
@@ -274,13 +268,18 @@ class Validator {
                                         const OneOfType& type, const std::string& path) {
     std::vector<std::string> first_fields;
     std::vector<std::string> given;
-    const FieldType* chosen = nullptr;
+    std::vector<const FieldType*> chosen;
     for (const FieldType* map : maps) {
-      const std::string& name = std::get<MapType>(map->is).fields.front().name;
-      first_fields.push_back(name);
+      const std::string& name = FieldsOf(*map).front().name;
+      const bool is_new = std::count(first_fields.begin(), first_fields.end(), name) == 0;
+      if (is_new) {
+        first_fields.push_back(name);
+      }
       if (node.Find(name) != nullptr) {
-        given.push_back(name);
-        chosen = map;
+        chosen.push_back(map);
+        if (is_new) {
+          given.push_back(name);
+        }
       }
     }
     if (given.size() > 1) {
@@ -288,16 +287,69 @@ class Validator {
           node, path,
           absl::StrCat("'", absl::StrJoin(given, "' and '"), "' exclude each other; give one"));
     }
-    if (chosen != nullptr) {
-      return Check(node, *chosen, path);
+    if (!chosen.empty()) {
+      return chosen.size() == 1 ? Check(node, *chosen.front(), path)
+                                : CheckByFirstValue(node, chosen, path);
     }
     if (node.members.empty()) {
       return Report(node, path, absl::StrCat("is empty; expected ", Expectation({type})));
     }
-    for (const Member& member : node.members) {
-      ReportUnknownField(member, first_fields, path);
-    }
+    ReportNoFirstField(node, maps, first_fields, path);
     return std::nullopt;
+  }
+
+  // The members are of a map whose first field is missing, or of none.
+  void ReportNoFirstField(const Node& node, const std::vector<const FieldType*>& maps,
+                          const std::vector<std::string>& first_fields, const std::string& path) {
+    bool told = false;
+    for (const Member& member : node.members) {
+      const auto owner = std::find_if(maps.begin(), maps.end(), [&](const FieldType* map) {
+        return HasField(*map, member.key);
+      });
+      if (owner == maps.end()) {
+        ReportUnknownField(member, first_fields, path);
+      } else if (!std::exchange(told, true)) {
+        ReportMissing(node, FieldsOf(**owner).front(), path);
+      }
+    }
+  }
+
+  // Chooses among maps of the same first field the one that knows its value.
+  std::optional<Json> CheckByFirstValue(const Node& node, const std::vector<const FieldType*>& maps,
+                                        const std::string& path) {
+    const std::string& name = FieldsOf(*maps.front()).front().name;
+    const Node& first = *node.Find(name);
+    EnumType words{std::get<EnumType>(FieldsOf(*maps.front()).front().type.is).noun, {}};
+    const FieldType* chosen = nullptr;
+    for (const FieldType* map : maps) {
+      for (const std::string& word : std::get<EnumType>(FieldsOf(*map).front().type.is).values) {
+        words.values.push_back(word);
+        if (first.kind == Node::Kind::kText && first.text == word) {
+          chosen = map;
+        }
+      }
+    }
+    if (chosen == nullptr) {
+      return Check(first, {std::move(words)}, Join(path, name));  // refuses it
+    }
+    // What belongs to another of the maps is not merely unknown.
+    Node own = node;
+    own.members.clear();
+    for (const Member& member : node.members) {
+      const bool foreign = !HasField(*chosen, member.key) &&
+                           std::any_of(maps.begin(), maps.end(), [&](const FieldType* map) {
+                             return HasField(*map, member.key);
+                           });
+      if (foreign) {
+        problems_->Add(member.at, absl::StrCat(Join(path, member.key), ": does not apply to ", name,
+                                               " '", first.text, "'; its fields are ",
+                                               absl::StrJoin(FieldNames(*chosen), ", ")));
+      } else {
+        own.members.push_back(member);
+      }
+    }
+    std::optional<Json> value = Check(own, *chosen, path);
+    return own.members.size() == node.members.size() ? value : std::nullopt;
   }
 
   Problems* problems_;

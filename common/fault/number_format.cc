@@ -22,24 +22,6 @@ constexpr int kMinFixedBits = 2;
 constexpr int kMaxFixedBits = 32;
 constexpr uint32_t kInfinity = 0x7F800000;
 
-std::vector<NumberFormat> KnownFormats() {
-  std::vector<NumberFormat> formats;
-  for (int bits = kMinIntBits; bits <= kMaxIntBits; ++bits) {
-    formats.push_back({Kind::kInt, bits});
-  }
-  for (int bits = kMinFixedBits; bits <= kMaxFixedBits; ++bits) {
-    for (int fraction_bits = 0; fraction_bits < bits; ++fraction_bits) {
-      formats.push_back({Kind::kFixed, bits, fraction_bits});
-    }
-  }
-  formats.push_back({Kind::kFp32, 32});
-  formats.push_back({Kind::kFp16, 16});
-  formats.push_back({Kind::kBf16, 16});
-  formats.push_back({Kind::kFp8E4m3, 8});
-  formats.push_back({Kind::kFp8E5m2, 8});
-  return formats;
-}
-
 // Magnitudes of IEEE words order as integers, which also keeps a NaN visible.
 uint32_t Magnitude(float weight) { return absl::bit_cast<uint32_t>(weight) & 0x7FFFFFFF; }
 
@@ -202,6 +184,24 @@ int32_t TwosComplement(uint32_t word, int bits) {
 }
 
 }  // namespace
+
+std::vector<NumberFormat> KnownFormats() {
+  std::vector<NumberFormat> formats;
+  for (int bits = kMinIntBits; bits <= kMaxIntBits; ++bits) {
+    formats.push_back({Kind::kInt, bits});
+  }
+  for (int bits = kMinFixedBits; bits <= kMaxFixedBits; ++bits) {
+    for (int fraction_bits = 0; fraction_bits < bits; ++fraction_bits) {
+      formats.push_back({Kind::kFixed, bits, fraction_bits});
+    }
+  }
+  formats.push_back({Kind::kFp32, 32});
+  formats.push_back({Kind::kFp16, 16});
+  formats.push_back({Kind::kBf16, 16});
+  formats.push_back({Kind::kFp8E4m3, 8});
+  formats.push_back({Kind::kFp8E5m2, 8});
+  return formats;
+}
 
 std::string NumberFormat::Name() const {
   switch (kind) {

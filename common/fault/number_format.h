@@ -42,6 +42,9 @@ struct NumberFormat {
   static absl::StatusOr<NumberFormat> FromName(absl::string_view name);
 };
 
+// All formats: those that FromName knows.
+std::vector<NumberFormat> KnownFormats();
+
 // How the scale of an int format is chosen: `scale` and `observer` of the campaign. Other formats
 // have no scale.
 struct Quantization {

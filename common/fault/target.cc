@@ -1,5 +1,7 @@
 #include "common/fault/target.h"
 
+#include <re2/re2.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -7,8 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/base/suggest.h"
 
 namespace bitquake {
 namespace {
@@ -16,6 +20,20 @@ namespace {
 using Kind = Granularity::Kind;
 
 constexpr std::array<QkvType, 3> kQkv = {QkvType::kQ, QkvType::kK, QkvType::kV};
+
+absl::string_view PartName(Part part) {
+  switch (part) {
+    case Part::kEmbed:
+      return "embed";
+    case Part::kAttention:
+      return "attention";
+    case Part::kMlp:
+      return "mlp";
+    case Part::kHead:
+      return "head";
+  }
+  return "";
+}
 
 // The surface's blocks, in forward order.
 std::vector<std::string> BlocksOf(const Surface& surface) {
@@ -29,33 +47,12 @@ std::vector<std::string> BlocksOf(const Surface& surface) {
   return blocks;
 }
 
-// Fields that the granularity does not know would be ignored in silence.
-absl::Status CheckFields(const Granularity& granularity) {
-  const Kind kind = granularity.kind;
-  const auto refuse = [&](absl::string_view field, absl::string_view where) {
-    return absl::InvalidArgumentError(absl::StrCat("granularity '", granularity.Name(),
-                                                   "' takes no '", field, "'; remove it, or use ",
-                                                   where));
-  };
-  if (!granularity.blocks.empty() &&
-      (kind == Kind::kModel || (kind == Kind::kType && !granularity.per_block))) {
-    return refuse("blocks", "block, tensor, head, or type per block");
-  }
-  if (!granularity.types.empty() && kind != Kind::kType && kind != Kind::kHead) {
-    return refuse("types", "type or head");
-  }
-  if (granularity.per_block && kind != Kind::kType) {
-    return refuse("per: block", "type");
-  }
-  return absl::OkStatus();
-}
-
 // The names of the blocks that the granularity is restricted to; none if it is not.
 absl::StatusOr<std::set<std::string>> ChosenBlocks(const Surface& surface,
                                                    const Granularity& granularity) {
   const std::vector<std::string> blocks = BlocksOf(surface);
   std::set<std::string> chosen;
-  for (int block : granularity.blocks) {
+  for (const int block : granularity.blocks) {
     if (block < 0 || block >= static_cast<int>(blocks.size())) {
       return absl::NotFoundError(
           blocks.empty()
@@ -70,7 +67,7 @@ absl::StatusOr<std::set<std::string>> ChosenBlocks(const Surface& surface,
 // Those asked for, in the order q, k, v; all if none is.
 std::vector<QkvType> ChosenTypes(const Granularity& granularity) {
   std::vector<QkvType> chosen;
-  for (QkvType type : kQkv) {
+  for (const QkvType type : kQkv) {
     if (granularity.types.empty() || std::find(granularity.types.begin(), granularity.types.end(),
                                                type) != granularity.types.end()) {
       chosen.push_back(type);
@@ -79,11 +76,7 @@ std::vector<QkvType> ChosenTypes(const Granularity& granularity) {
   return chosen;
 }
 
-bool IsFusedQkvWeight(const SurfaceTensor& tensor) {
-  return tensor.qkv.has_value() && tensor.shape.size() >= 2;
-}
-
-// Rows of `heads` heads from `first_head` on.
+// Rows of `heads` heads from `first_head` on; of a bias, a row is one word.
 WordRange QkvRows(const Surface& surface, int index, QkvType type, int first_head, int heads) {
   const SurfaceTensor& tensor = surface[index];
   const int64_t width = int64_t{tensor.qkv->heads} * tensor.qkv->head_dim;
@@ -91,10 +84,6 @@ WordRange QkvRows(const Surface& surface, int index, QkvType type, int first_hea
       static_cast<int64_t>(type) * width + int64_t{first_head} * tensor.qkv->head_dim;
   return {index, first_row * tensor.words_per_row(),
           int64_t{heads} * tensor.qkv->head_dim * tensor.words_per_row()};
-}
-
-WordRange WholeTensor(const Surface& surface, int index) {
-  return {index, 0, surface[index].words()};
 }
 
 // Targets in the order of their first words; ranges of one name come together.
@@ -120,7 +109,7 @@ class TargetList {
 
 void AddTypes(const Surface& surface, int index, const Granularity& granularity, TargetList* out) {
   const SurfaceTensor& tensor = surface[index];
-  for (QkvType type : ChosenTypes(granularity)) {
+  for (const QkvType type : ChosenTypes(granularity)) {
     const std::string name = granularity.per_block ? absl::StrCat(tensor.block, ".", Name(type))
                                                    : std::string(Name(type));
     out->Add(name, QkvRows(surface, index, type, 0, tensor.qkv->heads));
@@ -129,51 +118,105 @@ void AddTypes(const Surface& surface, int index, const Granularity& granularity,
 
 void AddHeads(const Surface& surface, int index, const Granularity& granularity, TargetList* out) {
   const SurfaceTensor& tensor = surface[index];
-  const absl::string_view attention = absl::StripSuffix(tensor.name, ".qkv.weight");
+  // "blocks.0.attn" of "blocks.0.attn.qkv.weight", and of its bias.
+  std::vector<absl::string_view> attention = absl::StrSplit(tensor.name, '.');
+  attention.resize(attention.size() - std::min<size_t>(2, attention.size()));
   for (int head = 0; head < tensor.qkv->heads; ++head) {
-    const std::string name = absl::StrCat(attention, ".h", head);
-    for (QkvType type : ChosenTypes(granularity)) {
+    const std::string name = absl::StrCat(absl::StrJoin(attention, "."), ".h", head);
+    for (const QkvType type : ChosenTypes(granularity)) {
       out->Add(granularity.types.empty() ? name : absl::StrCat(name, ".", Name(type)),
                QkvRows(surface, index, type, head, 1));
     }
   }
 }
 
-}  // namespace
-
-absl::string_view Name(QkvType type) {
-  switch (type) {
-    case QkvType::kQ:
-      return "q";
-    case QkvType::kK:
-      return "k";
-    case QkvType::kV:
-      return "v";
-  }
-  return "";
-}
-
-absl::string_view Granularity::Name() const {
-  switch (kind) {
+// Adds the words of one tensor to the targets that they belong to. `pattern` is regex's.
+void AddTensor(const Surface& surface, int index, const Granularity& granularity,
+               const RE2& pattern, TargetList* out) {
+  const SurfaceTensor& tensor = surface[index];
+  const WordRange whole = {index, 0, tensor.words()};
+  switch (granularity.kind) {
     case Kind::kModel:
-      return "model";
-    case Kind::kBlock:
-      return "block";
-    case Kind::kTensor:
-      return "tensor";
-    case Kind::kType:
-      return "type";
-    case Kind::kHead:
-      return "head";
-    case Kind::kPart:
-      return "part";
     case Kind::kBit:
-      return "bit";
+      out->Add("model", whole);
+      break;
+    case Kind::kBlock:
+      if (!tensor.block.empty()) {
+        out->Add(tensor.block, whole);
+      }
+      break;
+    case Kind::kTensor:
+      out->Add(tensor.name, whole);
+      break;
+    case Kind::kPart:
+      if (!granularity.per_block) {
+        out->Add(std::string(PartName(tensor.part)), whole);
+      } else if (!tensor.block.empty()) {
+        out->Add(absl::StrCat(tensor.block, ".", PartName(tensor.part)), whole);
+      }
+      break;
+    case Kind::kType:
+      if (tensor.qkv.has_value()) {
+        AddTypes(surface, index, granularity, out);
+      }
+      break;
+    case Kind::kHead:
+      if (tensor.qkv.has_value()) {
+        AddHeads(surface, index, granularity, out);
+      }
+      break;
     case Kind::kRegex:
-      return "regex";
+      if (RE2::PartialMatch(tensor.name, pattern)) {
+        out->Add(granularity.name.empty() ? granularity.pattern : granularity.name, whole);
+      }
+      break;
   }
-  return "";
 }
+
+absl::Status MatchesNothing(const Surface& surface, const Granularity& granularity) {
+  const std::string what = absl::StrCat("granularity '", granularity.Name(), "' matches nothing: ");
+  if (granularity.kind == Kind::kRegex && !surface.empty()) {
+    std::vector<std::string> names;
+    for (const SurfaceTensor& tensor : surface) {
+      names.push_back(tensor.name);
+    }
+    return absl::NotFoundError(absl::StrCat(what, "no tensor's name on the surface matches '",
+                                            granularity.pattern, "'",
+                                            NearPartsOrExamples(granularity.pattern, names)));
+  }
+  const bool attention = granularity.kind == Kind::kType || granularity.kind == Kind::kHead;
+  const bool blocks = granularity.kind == Kind::kBlock || granularity.per_block;
+  return absl::NotFoundError(absl::StrCat(what, "the surface has no ",
+                                          attention ? "qkv weight"
+                                          : blocks  ? "blocks"
+                                                    : "tensors",
+                                          granularity.blocks.empty() ? "" : " in the chosen blocks",
+                                          "; choose another granularity"));
+}
+
+// Each target once for each of the granularity's positions.
+std::vector<Target> SplitByPosition(const std::vector<Target>& targets,
+                                    const Granularity& granularity, const NumberFormat& format) {
+  std::set<int> positions(granularity.positions.begin(), granularity.positions.end());
+  if (positions.empty()) {
+    for (int position = 0; position < format.bits; ++position) {
+      positions.insert(position);
+    }
+  }
+  std::vector<Target> split;
+  for (const Target& target : targets) {
+    for (const int position : positions) {
+      Target one = target;
+      const std::string bit = absl::StrCat("bit", position);
+      one.name = granularity.kind == Kind::kBit ? bit : absl::StrCat(target.name, ".", bit);
+      one.positions = uint32_t{1} << position;
+      split.push_back(std::move(one));
+    }
+  }
+  return split;
+}
+
+}  // namespace
 
 int64_t ExposedBits(const Target& target, const NumberFormat& format, const FaultModel& model) {
   uint32_t positions = target.positions & (~uint32_t{0} >> (32 - format.bits));
@@ -198,54 +241,20 @@ int64_t Target::words() const {
 absl::StatusOr<std::vector<Target>> ExpandTargets(const Surface& surface,
                                                   const Granularity& granularity,
                                                   const NumberFormat& format) {
-  (void)format;
-  RETURN_IF_ERROR(CheckFields(granularity));
+  RETURN_IF_ERROR(CheckGranularity(granularity, format));
   ASSIGN_OR_RETURN(const std::set<std::string> blocks, ChosenBlocks(surface, granularity));
-  TargetList targets(granularity.Name());
+  const RE2 pattern(granularity.pattern, RE2::Quiet);
+  TargetList list(granularity.Name());
   for (int i = 0; i < static_cast<int>(surface.size()); ++i) {
-    const SurfaceTensor& tensor = surface[i];
-    if (!blocks.empty() && blocks.count(tensor.block) == 0) {
-      continue;
-    }
-    switch (granularity.kind) {
-      case Kind::kModel:
-        targets.Add("model", WholeTensor(surface, i));
-        break;
-      case Kind::kBlock:
-        if (!tensor.block.empty()) {
-          targets.Add(tensor.block, WholeTensor(surface, i));
-        }
-        break;
-      case Kind::kTensor:
-        targets.Add(tensor.name, WholeTensor(surface, i));
-        break;
-      case Kind::kType:
-        if (IsFusedQkvWeight(tensor)) {
-          AddTypes(surface, i, granularity, &targets);
-        }
-        break;
-      case Kind::kHead:
-        if (IsFusedQkvWeight(tensor)) {
-          AddHeads(surface, i, granularity, &targets);
-        }
-        break;
-      case Kind::kPart:
-      case Kind::kBit:
-      case Kind::kRegex:
-        break;
+    if (blocks.empty() || blocks.count(surface[i].block) > 0) {
+      AddTensor(surface, i, granularity, pattern, &list);
     }
   }
-  std::vector<Target> found = std::move(targets).Take();
-  if (found.empty()) {
-    const bool attention = granularity.kind == Kind::kType || granularity.kind == Kind::kHead;
-    return absl::NotFoundError(absl::StrCat(
-        "granularity '", granularity.Name(), "' matches nothing: the surface has no ",
-        attention                          ? "qkv weight"
-        : granularity.kind == Kind::kBlock ? "blocks"
-                                           : "tensors",
-        blocks.empty() ? "" : " in the chosen blocks", "; choose another granularity"));
+  std::vector<Target> targets = std::move(list).Take();
+  if (targets.empty()) {
+    return MatchesNothing(surface, granularity);
   }
-  return found;
+  return granularity.by_position() ? SplitByPosition(targets, granularity, format) : targets;
 }
 
 }  // namespace bitquake

@@ -3,10 +3,12 @@
 #include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/digest.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
+#include "common/model/config.h"
 
 namespace bitquake {
 namespace {
@@ -19,18 +21,46 @@ constexpr size_t kMaxConfigBytes = 1 << 20;
 struct SnapshotFiles {
   std::string config;
   std::string weights;
+  std::string script;  // empty if the network does not come as code
+
+  std::vector<std::string> All() const {
+    std::vector<std::string> all = {config, weights};
+    if (!script.empty()) {
+      all.push_back(script);
+    }
+    return all;
+  }
 };
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
 
 absl::StatusOr<SnapshotFiles> FindFiles(const std::string& folder) {
   struct stat info;
   if (stat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
     return absl::NotFoundError(absl::StrCat(folder, ": no such folder; ", kContents));
   }
-  SnapshotFiles files{folder + "/config.json", folder + "/model.safetensors"};
-  for (const std::string& path : {files.config, files.weights}) {
-    if (stat(path.c_str(), &info) != 0) {
-      return absl::NotFoundError(absl::StrCat(path, ": no such file; ", kContents));
+  SnapshotFiles files{folder + "/config.json", folder + "/model.safetensors", ""};
+  if (!Exists(files.config)) {
+    return absl::NotFoundError(absl::StrCat(files.config, ": no such file; ", kContents));
+  }
+  ASSIGN_OR_RETURN(const std::string config, ReadFile(files.config, kMaxConfigBytes));
+  const std::string why = WhyTorchScript(config);
+  if (!why.empty()) {
+    files.script = folder + "/model.ts";
+    const bool has_script = Exists(files.script);
+    if (!has_script || !Exists(files.weights)) {
+      return absl::NotFoundError(
+          absl::StrCat(folder, ": ", why,
+                       "; any other network needs both its weights, model.safetensors, and its "
+                       "code, model.ts (TorchScript), and ",
+                       has_script ? "model.safetensors" : "model.ts", " is not there"));
     }
+  }
+  if (!Exists(files.weights)) {
+    return absl::NotFoundError(absl::StrCat(files.weights, ": no such file; ", kContents));
   }
   return files;
 }
@@ -51,6 +81,7 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder) {
   ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
   ModelSnapshot snapshot;
   snapshot.path = folder;
+  snapshot.script_path = files.script;
   ASSIGN_OR_RETURN(snapshot.config_json, ReadFile(files.config, kMaxConfigBytes));
   ASSIGN_OR_RETURN(snapshot.weights, SafetensorsFile::Open(files.weights));
   const std::vector<TensorInfo> tensors = TensorsOf(snapshot.weights);
@@ -59,22 +90,31 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder) {
     return Annotate(architecture.status(), folder);
   }
   snapshot.architecture = *std::move(architecture);
-  ASSIGN_OR_RETURN(snapshot.surface, MakeSurface(snapshot.architecture, tensors));
+  absl::StatusOr<Surface> surface = MakeSurface(snapshot.architecture, tensors);
+  if (!surface.ok()) {
+    return Annotate(surface.status(), folder);
+  }
+  snapshot.surface = *std::move(surface);
   return snapshot;
 }
 
 absl::StatusOr<std::string> SnapshotStamp(const std::string& folder) {
   ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
-  ASSIGN_OR_RETURN(const std::string config, FileStamp(files.config));
-  ASSIGN_OR_RETURN(const std::string weights, FileStamp(files.weights));
-  return absl::StrCat(config, " ", weights);
+  std::vector<std::string> stamps;
+  for (const std::string& path : files.All()) {
+    ASSIGN_OR_RETURN(stamps.emplace_back(), FileStamp(path));
+  }
+  return absl::StrJoin(stamps, " ");
 }
 
 absl::StatusOr<std::string> SnapshotDigest(const std::string& folder) {
   ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
-  ASSIGN_OR_RETURN(const std::string config, Sha256HexOfFile(files.config));
-  ASSIGN_OR_RETURN(const std::string weights, Sha256HexOfFile(files.weights));
-  return Sha256Hex(config + weights);
+  std::string digests;
+  for (const std::string& path : files.All()) {
+    ASSIGN_OR_RETURN(const std::string digest, Sha256HexOfFile(path));
+    digests += digest;
+  }
+  return Sha256Hex(digests);
 }
 
 }  // namespace bitquake

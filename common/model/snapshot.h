@@ -1,4 +1,7 @@
-// A model folder: model.safetensors and config.json, as a Hugging Face snapshot of a timm model.
+// A model folder: model.safetensors and config.json, as a Hugging Face snapshot of a timm model. Of
+// an architecture that no family of ours takes, it also holds model.ts: the network as TorchScript,
+// whose parameters and buffers model.safetensors has the values of. (Of other architectures,
+// model.ts is not looked at.)
 #pragma once
 
 #include <string>
@@ -17,6 +20,7 @@ struct ModelSnapshot {
   Architecture architecture;
   Surface surface;  // the default one
   SafetensorsFile weights;
+  std::string script_path;  // of model.ts; empty if it is not used
 
   std::vector<TensorInfo> Tensors() const;
 };
@@ -28,7 +32,8 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder);
 // Differs when a file of the folder was replaced or written to (FileStamp). Reads none.
 absl::StatusOr<std::string> SnapshotStamp(const std::string& folder);
 
-// SHA-256 over the hex SHA-256 of config.json and of model.safetensors; reads both files whole.
+// SHA-256 over the hex SHA-256 of config.json, of model.safetensors and of model.ts if it is used;
+// reads these files whole.
 absl::StatusOr<std::string> SnapshotDigest(const std::string& folder);
 
 }  // namespace bitquake

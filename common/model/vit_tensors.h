@@ -1,19 +1,22 @@
-// The tensors of a vision transformer, by timm's names, in forward order: what a checkpoint must
-// hold, no more and no less.
+// The vision transformer's sizes and tensors, by timm's names.
 #pragma once
 
 #include <vector>
 
-#include "absl/status/status.h"
-#include "common/model/architecture.h"
+#include "absl/status/statusor.h"
+#include "common/model/checkpoint_shapes.h"
+#include "common/model/config.h"
+#include "common/model/network_tensors.h"
 
 namespace bitquake {
 
-std::vector<TensorInfo> VitTensors(const VitShape& shape, int num_classes);
+absl::StatusOr<VitShape> DeriveVit(const ModelConfig& config, const CheckpointShapes& shapes);
 
-// Compares names and shapes. Errors: InvalidArgument that lists the missing and the unexpected
-// tensors and those of another shape.
-absl::Status CheckTensors(const std::vector<TensorInfo>& expected,
-                          const std::vector<TensorInfo>& found);
+std::vector<NetworkTensor> VitTensors(const VitShape& shape, int num_classes);
+
+// What DeepViT shares with it: everything but the number of heads; everything before the blocks.
+absl::StatusOr<VitShape> DeriveVitWithHeads(const ModelConfig& config,
+                                            const CheckpointShapes& shapes, int heads);
+void AddVitEmbedding(const VitShape& shape, TensorLister& tensors);
 
 }  // namespace bitquake

@@ -8,10 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
+#include "common/campaign/cell_rates.h"
 #include "common/campaign/folds.h"
-#include "common/fault/fault_list.h"
 #include "common/model/surface.h"
 #include "nlohmann/json.hpp"
 
@@ -76,43 +75,39 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db,
                                                             const std::string& campaign,
                                                             const SurfaceSelection& selection) {
   std::map<std::string, Surface> surfaces;
-  RETURN_IF_ERROR(db.ForEach("SELECT model, config, tensors FROM models WHERE campaign = ?",
-                             {campaign}, [&](const Row& row) {
-                               const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
-                               ASSIGN_OR_RETURN(const Architecture architecture,
-                                                DeriveArchitecture(row.Text(1), tensors));
-                               ASSIGN_OR_RETURN(surfaces[row.Text(0)],
-                                                MakeSurface(architecture, tensors, selection));
-                               return absl::OkStatus();
-                             }));
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT model, config, tensors FROM models WHERE campaign = ?", {campaign},
+      [&](const Row& row) {
+        const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
+        ASSIGN_OR_RETURN(const Architecture architecture, DeriveArchitecture(row.Text(1), tensors));
+        ASSIGN_OR_RETURN(surfaces[row.Text(0)], MakeSurface(architecture, tensors, selection));
+        return absl::OkStatus();
+      }));
   return surfaces;
 }
 
 // Adds the cells of one variant: granularity, then target, then BER, as the results list them.
 absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
                                  const Surface& surface) {
+  ASSIGN_OR_RETURN(const CellRates cell_rates, CellRates::Make(campaign, surface, variant.format));
   int64_t position = 0;
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
+    const Granularity& granularity = campaign.granularities[g];
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
-                     ExpandTargets(surface, campaign.granularities[g], variant.format));
-    const absl::Status faults = CheckFaults(surface, targets, campaign.fault, variant.format);
-    if (!faults.ok()) {
-      return Annotate(faults, variant.model);
-    }
-    const std::vector<double>& own = campaign.granularities[g].ber;
-    const std::vector<double>& rates = own.empty() ? campaign.ber : own;
-    const int64_t cells = static_cast<int64_t>(targets.size() * rates.size());
-    if (position + cells > kMaxCells) {
-      return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
-                                                     variant.model, "; split the campaign"));
-    }
+                     ExpandTargets(surface, granularity, variant.format));
     for (const Target& target : targets) {
+      ASSIGN_OR_RETURN(const std::vector<double> rates, cell_rates.Of(granularity, target));
+      if (position + static_cast<int64_t>(rates.size()) > kMaxCells) {
+        return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
+                                                       variant.model, "; split the campaign"));
+      }
       for (const double ber : rates) {
         RETURN_IF_ERROR(db.Run(
             "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
             "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             {variant.id, position++, campaign.fault.Name(), target.granularity,
-             static_cast<int64_t>(g), target.name, ExposedBits(target, variant.format, campaign.fault), ber}));
+             static_cast<int64_t>(g), target.name,
+             ExposedBits(target, variant.format, campaign.fault), ber}));
       }
     }
   }

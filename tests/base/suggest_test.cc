@@ -38,6 +38,16 @@ TEST(Suggest, SpeaksInWords) {
   EXPECT_EQ(DidYouMean("int1", {"int8", "int4"}), "; did you mean 'int8' or 'int4'?");
 }
 
+TEST(Suggest, FindsPartsOfNamesForAPattern) {
+  const std::vector<std::string> names = {"blocks.0.attn.qkv.weight", "blocks.1.mlp.fc1.weight"};
+  EXPECT_EQ(NearPartsOrExamples("^atn\\.qkv", names), "; did you mean 'attn.qkv'?");
+  EXPECT_EQ(NearPartsOrExamples("weigth$", names), "; did you mean 'weight'?");
+  EXPECT_EQ(NearPartsOrExamples("zzzzzz", names),
+            "; names are like 'blocks.0.attn.qkv.weight', 'blocks.1.mlp.fc1.weight'");
+  EXPECT_EQ(NearPartsOrExamples("^$", {"a", "b", "c", "d"}), "; names are like 'a', 'b', 'c'");
+  EXPECT_EQ(NearPartsOrExamples("x", {}), "");
+}
+
 TEST(Suggest, DoesNotCompareHugeNames) {
   const std::string huge(100'000, 'x');
   EXPECT_THAT(NearestNames(huge, {huge}), IsEmpty());

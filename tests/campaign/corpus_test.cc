@@ -41,6 +41,15 @@ std::string Text(const std::filesystem::path& path) {
   return text.ok() ? *text : "";
 }
 
+// As the client does: faults lie beside the campaign that names them.
+absl::StatusOr<Campaign> Parse(const std::filesystem::path& path) {
+  const auto read = [&](const std::string& name) -> absl::StatusOr<std::string> {
+    const absl::StatusOr<std::string> faults = ReadFile((path.parent_path() / name).string());
+    return faults.ok() ? faults : absl::NotFoundError(absl::StrCat(name, ": no such file"));
+  };
+  return ParseCampaign(Text(path), path.filename().string(), read);
+}
+
 // "granularities[].head.blocks" for every field that the schema knows.
 void CollectFields(const FieldType& type, const std::string& path, std::set<std::string>* fields) {
   if (const auto* map = std::get_if<MapType>(&type.is)) {
@@ -80,7 +89,7 @@ std::set<std::string> SchemaFields() {
 TEST(Corpus, GoodFilesSurviveARoundTrip) {
   ASSERT_GE(Corpus("good").size(), 8u);
   for (const auto& path : Corpus("good")) {
-    const absl::StatusOr<Campaign> campaign = ParseCampaign(Text(path), path.filename().string());
+    const absl::StatusOr<Campaign> campaign = Parse(path);
     ASSERT_TRUE(campaign.ok()) << campaign.status();
     const std::string resolved = ToJson(*campaign);
     const absl::StatusOr<Campaign> again = ParseCampaign(resolved, "resolved.json");
@@ -95,7 +104,7 @@ TEST(Corpus, GoodFilesSurviveARoundTrip) {
 TEST(Corpus, BadFilesAreRefusedWithTheMessageBesideThem) {
   ASSERT_GE(Corpus("bad").size(), 100u);
   for (std::filesystem::path path : Corpus("bad")) {
-    const absl::Status status = ParseCampaign(Text(path), path.filename().string()).status();
+    const absl::Status status = Parse(path).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << path;
     const std::vector<std::string> lines = absl::StrSplit(status.message(), '\n');
     EXPECT_EQ(lines.front() + "\n", Text(path.replace_extension(".error")));

@@ -25,6 +25,18 @@ std::vector<TensorInfo> Infos(const TestVit& vit) {
   return infos;
 }
 
+const VitShape& VitOf(const Architecture& architecture) {
+  return std::get<VitShape>(architecture.network);
+}
+
+std::vector<TensorInfo> Infos(const std::vector<NetworkTensor>& tensors) {
+  std::vector<TensorInfo> infos;
+  for (const auto& [tensor, kind] : tensors) {
+    infos.push_back({tensor.name, tensor.shape});
+  }
+  return infos;
+}
+
 std::string ErrorWith(const std::function<void(Json&)>& change, const TestVit& vit = {}) {
   Json config = Json::parse(ConfigJson(vit));
   change(config);
@@ -35,19 +47,19 @@ std::string ErrorWith(const std::function<void(Json&)>& change, const TestVit& v
 }
 
 TEST(Architecture, ReadsConfigAndTensors) {
-  const auto architecture = DeriveArchitecture(ConfigJson({}), Infos({}));
+  const auto architecture = DeriveArchitecture(ConfigJson({}), Infos(TestVit()));
   ASSERT_TRUE(architecture.ok()) << architecture.status();
   EXPECT_EQ(architecture->num_classes, 7);
-  EXPECT_EQ(architecture->vit.image, 8);
-  EXPECT_EQ(architecture->vit.patch, 4);
-  EXPECT_EQ(architecture->vit.width, 16);
-  EXPECT_EQ(architecture->vit.depth, 3);
-  EXPECT_EQ(architecture->vit.heads, 2);
-  EXPECT_EQ(architecture->vit.mlp_hidden, 32);
-  EXPECT_TRUE(architecture->vit.qkv_bias);
-  EXPECT_TRUE(architecture->vit.patch_bias);
-  EXPECT_FALSE(architecture->vit.pre_norm);
-  EXPECT_EQ(architecture->vit.norm_eps, 1e-6);
+  EXPECT_EQ(VitOf(*architecture).image, 8);
+  EXPECT_EQ(VitOf(*architecture).patch, 4);
+  EXPECT_EQ(VitOf(*architecture).width, 16);
+  EXPECT_EQ(VitOf(*architecture).depth, 3);
+  EXPECT_EQ(VitOf(*architecture).heads, 2);
+  EXPECT_EQ(VitOf(*architecture).mlp_hidden, 32);
+  EXPECT_TRUE(VitOf(*architecture).qkv_bias);
+  EXPECT_TRUE(VitOf(*architecture).patch_bias);
+  EXPECT_FALSE(VitOf(*architecture).pre_norm);
+  EXPECT_EQ(VitOf(*architecture).norm_eps, 1e-6);
   EXPECT_EQ(architecture->preprocessing.crop_pct, 1.0);
   EXPECT_EQ(architecture->preprocessing.height, 8);
   EXPECT_THAT(architecture->preprocessing.mean, ElementsAre(0.5, 0.4, 0.3));
@@ -59,15 +71,15 @@ TEST(Architecture, ClipTowersHaveTheirOwnNormAndEpsilon) {
   clip.pre_norm = true;
   const auto architecture = DeriveArchitecture(ConfigJson(clip), Infos(clip));
   ASSERT_TRUE(architecture.ok()) << architecture.status();
-  EXPECT_TRUE(architecture->vit.pre_norm);
-  EXPECT_FALSE(architecture->vit.patch_bias);
-  EXPECT_EQ(architecture->vit.norm_eps, 1e-5);
+  EXPECT_TRUE(VitOf(*architecture).pre_norm);
+  EXPECT_FALSE(VitOf(*architecture).patch_bias);
+  EXPECT_EQ(VitOf(*architecture).norm_eps, 1e-5);
 }
 
 TEST(Architecture, EpsilonOfTheConfigPrevails) {
   Json config = Json::parse(ConfigJson({}));
   config["norm_eps"] = 1e-3;
-  EXPECT_EQ(DeriveArchitecture(config.dump(), Infos({}))->vit.norm_eps, 1e-3);
+  EXPECT_EQ(VitOf(*DeriveArchitecture(config.dump(), Infos(TestVit()))).norm_eps, 1e-3);
 }
 
 // As on the hub: sizes come from the tensors, heads from the name.
@@ -88,6 +100,7 @@ TEST(Architecture, DerivesTimmsOwnSnapshotsWithoutModelArgs) {
     shape.patch = known.patch;
     shape.width = known.width;
     shape.depth = known.depth;
+    shape.heads = known.heads;
     shape.mlp_hidden = known.hidden;
     shape.pre_norm = known.clip;
     shape.patch_bias = !known.clip;
@@ -100,12 +113,12 @@ TEST(Architecture, DerivesTimmsOwnSnapshotsWithoutModelArgs) {
                            {"interpolation", "bicubic"},
                            {"mean", {0.5, 0.5, 0.5}},
                            {"std", {0.5, 0.5, 0.5}}}}};
-    const auto architecture = DeriveArchitecture(config.dump(), VitTensors(shape, 1000));
+    const auto architecture = DeriveArchitecture(config.dump(), Infos(VitTensors(shape, 1000)));
     ASSERT_TRUE(architecture.ok()) << known.name << ": " << architecture.status();
-    EXPECT_EQ(architecture->vit.heads, known.heads);
-    EXPECT_EQ(architecture->vit.depth, known.depth);
-    EXPECT_EQ(architecture->vit.image, known.image);
-    EXPECT_EQ(architecture->vit.norm_eps, known.clip ? 1e-5 : 1e-6);
+    EXPECT_EQ(VitOf(*architecture).heads, known.heads);
+    EXPECT_EQ(VitOf(*architecture).depth, known.depth);
+    EXPECT_EQ(VitOf(*architecture).image, known.image);
+    EXPECT_EQ(VitOf(*architecture).norm_eps, known.clip ? 1e-5 : 1e-6);
     EXPECT_EQ(architecture->preprocessing.crop_pct, 0.9);
   }
 }
@@ -126,25 +139,27 @@ TEST(Architecture, ReadsFlatConfigs) {
   Json config = Json::parse(ConfigJson({}));
   config.update(config["pretrained_cfg"]);
   config.erase("pretrained_cfg");
-  const auto architecture = DeriveArchitecture(config.dump(), Infos({}));
+  const auto architecture = DeriveArchitecture(config.dump(), Infos(TestVit()));
   ASSERT_TRUE(architecture.ok()) << architecture.status();
   EXPECT_THAT(architecture->preprocessing.mean, ElementsAre(0.5, 0.4, 0.3));
   for (const char* field : {"input_size", "mean", "std", "crop_pct", "interpolation"}) {
     config.erase(field);
   }
-  EXPECT_EQ(DeriveArchitecture(config.dump(), Infos({}))->preprocessing.width, 8);
+  EXPECT_EQ(DeriveArchitecture(config.dump(), Infos(TestVit()))->preprocessing.width, 8);
 }
 
-TEST(Architecture, RefusesOtherFamiliesByName) {
-  for (const char* name : {"swin_tiny_patch4_window7_224", "deepvit_s", "resnet50", "vit"}) {
-    const std::string error = ErrorWith([&](Json& c) { c["architecture"] = name; });
-    EXPECT_THAT(error, HasSubstr(name));
-    EXPECT_THAT(error, HasSubstr("supported are"));
-  }
-  for (const char* name : {"vit_base_patch16_clip_quickgelu_224", "deit_base_distilled_patch16_224",
-                           "vit_small_patch16_rope_224"}) {
-    EXPECT_THAT(ErrorWith([&](Json& c) { c["architecture"] = name; }),
-                HasSubstr("marks another network"));
+TEST(Architecture, TakesOtherNetworksForTorchScriptAndSaysWhy) {
+  Json config = Json::parse(ConfigJson({}));
+  for (const char* name : {"swinv2_tiny_window8_256", "deit3_base_patch16_224", "resnet50", "vit",
+                           "vit_base_patch16_clip_quickgelu_224", "vit_small_patch16_rope_224",
+                           "vit_base_patch16_siglip_224", "vit_small_patch14_dinov2"}) {
+    config["architecture"] = name;
+    const auto architecture = DeriveArchitecture(config.dump(), Infos(TestVit()));
+    ASSERT_TRUE(architecture.ok()) << architecture.status();
+    ASSERT_EQ(architecture->family(), Family::kTorchScript) << name;
+    const std::string& why = std::get<ScriptShape>(architecture->network).why;
+    EXPECT_THAT(why, HasSubstr(name));
+    EXPECT_THAT(why, HasSubstr("supported are"));
   }
   EXPECT_THAT(ErrorWith([](Json& c) { c.erase("architecture"); }), HasSubstr("architecture"));
 }
@@ -178,7 +193,7 @@ TEST(Architecture, AcceptsArgumentsThatLeaveTheNetworkAsItIs) {
                                    {"drop_path_rate", 0.1},
                                    {"img_size", {8, 8}},
                                    {"weight_init", "skip"}});
-  const auto architecture = DeriveArchitecture(config.dump(), Infos({}));
+  const auto architecture = DeriveArchitecture(config.dump(), Infos(TestVit()));
   EXPECT_TRUE(architecture.ok()) << architecture.status();
 }
 
@@ -212,7 +227,7 @@ TEST(Architecture, RefusesPreprocessingThatItDoesNotKnow) {
 }
 
 TEST(Architecture, RefusesMissingUnexpectedAndMisshapenTensors) {
-  std::vector<TensorInfo> tensors = Infos({});
+  std::vector<TensorInfo> tensors = Infos(TestVit());
   for (TensorInfo& tensor : tensors) {
     if (tensor.name == "blocks.1.norm1.bias") {
       tensor.name = "blocks.1.ls1.gamma";
@@ -228,7 +243,7 @@ TEST(Architecture, RefusesMissingUnexpectedAndMisshapenTensors) {
 }
 
 TEST(Architecture, EveryTensorIsNeeded) {
-  const std::vector<TensorInfo> all = Infos({});
+  const std::vector<TensorInfo> all = Infos(TestVit());
   ASSERT_TRUE(DeriveArchitecture(ConfigJson({}), all).ok());
   for (size_t i = 0; i < all.size(); ++i) {
     // Without its bias, qkv is another network that is supported; in all blocks alike.
@@ -247,8 +262,8 @@ TEST(Architecture, SurvivesHostileShapes) {
                                             {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX},
                                             {1, INT64_MAX, INT64_MAX},
                                             {1, 1, 1}}) {
-    for (const TensorInfo& victim : Infos({})) {
-      std::vector<TensorInfo> tensors = Infos({});
+    for (const TensorInfo& victim : Infos(TestVit())) {
+      std::vector<TensorInfo> tensors = Infos(TestVit());
       for (TensorInfo& tensor : tensors) {
         if (tensor.name == victim.name && tensor.shape != shape) {
           tensor.shape = shape;

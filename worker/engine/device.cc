@@ -1,6 +1,7 @@
 #include <ATen/Version.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
@@ -26,12 +27,47 @@ void PrepareProcess() {
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/1);
 }
 
+namespace {
+
+// Floats of the widest activation of one image.
+int64_t WidestActivation(const VitShape& vit) { return int64_t{vit.tokens()} * vit.mlp_hidden; }
+
+int64_t WidestActivation(const DeepVitShape& deepvit) {
+  const VitShape& vit = deepvit.vit;
+  return std::max(WidestActivation(vit), int64_t{vit.heads} * vit.tokens() * vit.tokens());
+}
+
+int64_t WidestActivation(const SwinShape& swin) {
+  int64_t widest = 0;
+  for (const SwinStage& stage : swin.stages) {
+    const int64_t tokens = int64_t{stage.side} * stage.side;
+    const int64_t maps = int64_t{stage.heads} * stage.window * stage.window;
+    widest = std::max({widest, tokens * stage.mlp_hidden, tokens * maps});
+  }
+  return widest;
+}
+
+}  // namespace
+
 // Activations of a chunk should stay in a core's cache; a chunk of a few hundred rows keeps the
 // matrix products efficient.
 int DefaultChunk(const Architecture& architecture) {
-  const VitShape& vit = architecture.vit;
-  const int64_t grid = vit.image / vit.patch;
-  const int64_t floats = (1 + grid * grid) * vit.mlp_hidden;  // the widest activation of an image
+  int64_t floats = 0;
+  switch (architecture.family()) {
+    case Family::kVit:
+      floats = WidestActivation(std::get<VitShape>(architecture.network));
+      break;
+    case Family::kSwin:
+      floats = WidestActivation(std::get<SwinShape>(architecture.network));
+      break;
+    case Family::kDeepVit:
+      floats = WidestActivation(std::get<DeepVitShape>(architecture.network));
+      break;
+    case Family::kTorchScript:
+      // Not known. A ResNet's is 64 channels at half of the image's side, each way.
+      floats = int64_t{16} * architecture.preprocessing.height * architecture.preprocessing.width;
+      break;
+  }
   constexpr int64_t kFloats = int64_t{1} << 20;
   for (const int chunk : {25, 10, 5, 2}) {
     if (chunk * floats <= kFloats) {

@@ -6,8 +6,28 @@
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
+#include "common/model/network_tensors.h"
 
 namespace bitquake {
+namespace {
+
+absl::StatusOr<std::unique_ptr<ModelGraph>> MakeGraph(const Architecture& architecture,
+                                                      const Weights& weights) {
+  switch (architecture.family()) {
+    case Family::kVit:
+      return MakeVit(std::get<VitShape>(architecture.network), weights);
+    case Family::kSwin:
+      return MakeSwin(std::get<SwinShape>(architecture.network), weights);
+    case Family::kDeepVit:
+      return MakeDeepVit(std::get<DeepVitShape>(architecture.network), weights);
+    case Family::kTorchScript:
+      break;
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(architecture.name, ": TorchScript is not supported"));
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelSnapshot& snapshot,
                                                                const Surface& surface,
@@ -20,7 +40,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelSnapsh
   if (!loaded.ok()) {
     return Annotate(loaded, snapshot.path);
   }
-  model->graph_ = MakeVit(snapshot.architecture, model->weights_);
+  ASSIGN_OR_RETURN(model->graph_, MakeGraph(snapshot.architecture, model->weights_));
   for (const SurfaceTensor& tensor : surface) {
     model->stage_of_.push_back(model->graph_->StageOf(tensor.name));
   }
@@ -38,15 +58,15 @@ absl::Status LoadedModel::LoadWeights(const ModelSnapshot& snapshot, const Surfa
     ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(*stored));
     ASSIGN_OR_RETURN(weights_[tensor.name], words_.Add(tensor, values));
   }
-  for (const StoredTensor& stored : snapshot.weights.tensors()) {
-    if (weights_.count(stored.name) > 0) {
+  for (const auto& [tensor, kind] : NetworkTensors(snapshot.architecture, snapshot.Tensors())) {
+    if (kind == TensorKind::kUnused || weights_.count(tensor.name) > 0) {
       continue;
     }
-    ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(stored));
-    at::Tensor tensor = at::empty(stored.shape, at::kFloat);
-    std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
-    weights_[stored.name] = tensor;
-    unquantised_.push_back(tensor);
+    ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(*snapshot.weights.Find(tensor.name)));
+    at::Tensor loaded = at::empty(tensor.shape, at::kFloat);
+    std::copy(values.begin(), values.end(), loaded.mutable_data_ptr<float>());
+    weights_[tensor.name] = loaded;
+    unquantised_.push_back(loaded);
   }
   return absl::OkStatus();
 }

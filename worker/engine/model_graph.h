@@ -47,7 +47,9 @@ class ModelGraph {
   }
 };
 
-// `weights` holds every tensor of the architecture in its shape.
-std::unique_ptr<ModelGraph> MakeVit(const Architecture& architecture, const Weights& weights);
+// `weights` holds every tensor of the network, but unused buffers, in its shape.
+std::unique_ptr<ModelGraph> MakeVit(const VitShape& shape, const Weights& weights);
+std::unique_ptr<ModelGraph> MakeSwin(const SwinShape& shape, const Weights& weights);
+std::unique_ptr<ModelGraph> MakeDeepVit(const DeepVitShape& shape, const Weights& weights);
 
 }  // namespace bitquake

@@ -92,6 +92,6 @@ FakeEvaluators(EvaluatorScript* script) {
 }
 
 // The engine's, which is not linked.
-int DefaultChunk(const Architecture& architecture) { return 10 * architecture.vit.depth; }
+int DefaultChunk(const Architecture& architecture) { return 10 * std::get<VitShape>(architecture.network).depth; }
 
 }  // namespace bitquake

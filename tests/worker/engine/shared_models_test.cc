@@ -121,19 +121,20 @@ TEST_P(SharedModels, Int8HasItsKnownAccuracy) {
   EXPECT_NEAR(top1, GetParam().int8_top1, images_ == 10'000 ? 0.02 : 5.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SharedModels,
-                         ::testing::Values(Case{"vit_tiny_patch4_28.fashion_mnist", "fashion-mnist",
-                                                10'000, 92.10, 92.17},
-                                           Case{"vit_tiny_patch4_clip_28.fashion_mnist",
-                                                "fashion-mnist", 10'000, 92.20, 92.22},
-                                           Case{"vit_small_patch8_64.tiny_imagenet",
-                                                "tiny-imagenet", 1'000, 46.33, 46.30}),
-                         [](const auto& info) {
-                           std::string name = info.param.model;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return c == '.'; }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, SharedModels,
+    ::testing::Values(
+        Case{"vit_tiny_patch4_28.fashion_mnist", "fashion-mnist", 10'000, 92.10, 92.17},
+        Case{"vit_tiny_patch4_clip_28.fashion_mnist", "fashion-mnist", 10'000, 92.20, 92.22},
+        Case{"swin_tiny_patch2_window7_28.fashion_mnist", "fashion-mnist", 10'000, 89.43, 89.45},
+        Case{"deepvit_tiny_patch4_28.fashion_mnist", "fashion-mnist", 10'000, 84.22, 84.25},
+        Case{"vit_small_patch8_64.tiny_imagenet", "tiny-imagenet", 1'000, 46.33, 46.30}),
+    [](const auto& info) {
+      std::string name = info.param.model;
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return c == '.'; }, '_');
+      return name;
+    });
 
 }  // namespace
 }  // namespace bitquake

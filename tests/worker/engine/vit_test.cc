@@ -161,7 +161,7 @@ TEST(Vit, AStageReadsNoWeightOfALaterOne) {
   for (const StoredTensor& stored : snapshot.weights.tensors()) {
     weights[stored.name] = at::tensor(ToFloat(stored).value()).view(stored.shape);
   }
-  const auto graph = MakeVit(snapshot.architecture, weights);
+  const auto graph = MakeVit(std::get<VitShape>(snapshot.architecture.network), weights);
   const at::Tensor input = at::ones({2, 3, vit.image, vit.image});
   for (const auto& [name, weight] : weights) {
     const int stage = graph->StageOf(name);
@@ -192,7 +192,7 @@ TEST(Vit, StagesLeaveTheirInputAsItIs) {
   for (const StoredTensor& stored : snapshot.weights.tensors()) {
     weights[stored.name] = at::tensor(ToFloat(stored).value()).view(stored.shape);
   }
-  const auto graph = MakeVit(snapshot.architecture, weights);
+  const auto graph = MakeVit(std::get<VitShape>(snapshot.architecture.network), weights);
   at::Tensor x = at::ones({2, 3, vit.image, vit.image});
   for (int stage = 0; stage < graph->stage_count(); ++stage) {
     EXPECT_EQ(x.numel() * 4, graph->InputBytes(stage) * 2) << stage;

@@ -1,0 +1,125 @@
+#include "worker/engine/layers.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace bitquake {
+Norm::Norm(const Weights& weights, const std::string& name, double norm_eps)
+    : weight(weights.at(name + ".weight")), bias(weights.at(name + ".bias")), eps(norm_eps) {}
+
+at::Tensor Norm::operator()(const at::Tensor& x) const {
+  return at::layer_norm(x, weight.sizes(), weight, bias, eps);
+}
+
+Linear::Linear(const Weights& weights, const std::string& name)
+    : weight(weights.at(name + ".weight")) {
+  const auto found = weights.find(name + ".bias");
+  if (found != weights.end()) {
+    bias = found->second;
+  }
+}
+
+at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+
+Linear Linear::Rows(int64_t first, int64_t count) const {
+  Linear rows;
+  rows.weight = weight.narrow(0, first, count);
+  if (bias.defined()) {
+    rows.bias = bias.narrow(0, first, count);
+  }
+  return rows;
+}
+
+PatchEmbedding::PatchEmbedding(const Weights& weights, const std::string& name)
+    : projection(weights, name), patch(projection.weight.size(2)) {
+  projection.weight = projection.weight.view({projection.weight.size(0), -1});  // same storage
+}
+
+at::Tensor PatchEmbedding::operator()(const at::Tensor& images) const {
+  const int64_t chunk = images.size(0);
+  const int64_t grid = images.size(2) / patch;
+  // Of a patch: channel, row, column.
+  return projection(images.view({chunk, 3, grid, patch, grid, patch})
+                        .permute({0, 2, 4, 1, 3, 5})
+                        .reshape({chunk, grid * grid, -1}));
+}
+
+Mlp::Mlp(const Weights& weights, const std::string& block, double eps)
+    : norm(weights, block + ".norm2", eps),
+      fc1(weights, block + ".mlp.fc1"),
+      fc2(weights, block + ".mlp.fc2") {}
+
+at::Tensor Mlp::operator()(const at::Tensor& x) const {
+  at::Tensor hidden = fc1(norm(x));
+  at::gelu_(hidden);  // exact: erf
+  return fc2(hidden).add_(x);
+}
+
+VitEmbedding::VitEmbedding(const Weights& weights, const VitShape& shape)
+    : prefix{weights.at("cls_token")},
+      positions(weights.at("pos_embed")),
+      patches(weights, "patch_embed.proj") {
+  if (shape.distilled) {
+    prefix.push_back(weights.at("dist_token"));
+  }
+  if (shape.pre_norm) {
+    pre_norm = Norm(weights, "norm_pre", shape.norm_eps);
+  }
+}
+
+at::Tensor VitEmbedding::operator()(const at::Tensor& images) const {
+  const int64_t chunk = images.size(0);
+  const int64_t width = positions.size(2);
+  const auto first = static_cast<int64_t>(prefix.size());
+  at::Tensor x = at::empty({chunk, positions.size(1), width}, images.options());
+  for (int64_t i = 0; i < first; ++i) {
+    x.narrow(1, i, 1).copy_(prefix[i].expand({chunk, 1, width}));
+  }
+  x.narrow(1, first, positions.size(1) - first).copy_(patches(images));
+  x.add_(positions);
+  return pre_norm.weight.defined() ? pre_norm(x) : x;
+}
+
+at::Tensor SplitHeads(const at::Tensor& x, int64_t heads, int64_t head_dim) {
+  return x.view({x.size(0), x.size(1), -1, heads, head_dim}).permute({2, 0, 3, 1, 4});
+}
+
+at::Tensor MergeHeads(const at::Tensor& x) {
+  return x.transpose(1, 2).reshape({x.size(0), x.size(2), -1});
+}
+
+Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t queries) {
+  const int64_t width = qkv.weight.size(0) / 3;
+  const int64_t head_dim = width / heads;
+  if (queries == x.size(1)) {
+    const at::Tensor all = SplitHeads(qkv(x), heads, head_dim);
+    return {all[0], all[1], all[2]};
+  }
+  const at::Tensor q =
+      SplitHeads(qkv.Rows(0, width)(x.narrow(1, 0, queries).contiguous()), heads, head_dim);
+  const at::Tensor kv = SplitHeads(qkv.Rows(width, 2 * width)(x), heads, head_dim);
+  return {q[0], kv[0], kv[1]};
+}
+
+int VitStageCount(int depth) { return 2 + 2 * depth; }
+
+int VitStageOf(absl::string_view weight, int depth) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(weight, '.');
+  int block;
+  if (parts.size() > 2 && parts[0] == "blocks" && absl::SimpleAtoi(parts[1], &block)) {
+    return 1 + 2 * block + (parts[2] == "norm2" || parts[2] == "mlp" ? 1 : 0);
+  }
+  const bool last = parts[0] == "norm" || parts[0] == "head" || parts[0] == "head_dist";
+  return last ? VitStageCount(depth) - 1 : 0;
+}
+
+int64_t VitInputBytes(const VitShape& shape, int stage) {
+  const int64_t image = int64_t{3} * shape.image * shape.image;
+  // Only the prefix leaves the last attention.
+  const bool cut = stage >= VitStageCount(shape.depth) - 2;
+  const int64_t tokens = cut ? shape.prefix_tokens() : shape.tokens();
+  return static_cast<int64_t>(sizeof(float)) * (stage == 0 ? image : tokens * shape.width);
+}
+
+}  // namespace bitquake

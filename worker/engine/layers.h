@@ -1,0 +1,97 @@
+// The layers that the graphs are made of. They read their weights in place. (Inside worker/engine
+// only: this header shows torch.)
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/model/architecture.h"
+#include "worker/engine/model_graph.h"
+
+namespace bitquake {
+
+// LayerNorm over the last dimension.
+struct Norm {
+  Norm() = default;
+  Norm(const Weights& weights, const std::string& name, double eps);
+
+  at::Tensor operator()(const at::Tensor& x) const;
+
+  at::Tensor weight;
+  at::Tensor bias;
+  double eps = 0;
+};
+
+struct Linear {
+  Linear() = default;
+  Linear(const Weights& weights, const std::string& name);
+
+  at::Tensor operator()(const at::Tensor& x) const;
+  // Only some of the outputs.
+  Linear Rows(int64_t first, int64_t count) const;
+
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;    // undefined if the layer has none
+};
+
+// A convolution whose stride is its size: a linear layer over patches.
+struct PatchEmbedding {
+  PatchEmbedding() = default;
+  PatchEmbedding(const Weights& weights, const std::string& name);
+
+  // [chunk, 3, side, side] to [chunk, patches, width], row by row.
+  at::Tensor operator()(const at::Tensor& images) const;
+
+  Linear projection;
+  int64_t patch = 0;  // side, pixels
+};
+
+// The second half of a transformer's block: x + fc2(gelu(fc1(norm2(x)))).
+struct Mlp {
+  Mlp(const Weights& weights, const std::string& block, double eps);
+
+  at::Tensor operator()(const at::Tensor& x) const;
+
+  Norm norm;
+  Linear fc1;
+  Linear fc2;
+};
+
+// A plain or DeepViT's embedding: prefix tokens, patches, positions, CLIP's norm.
+struct VitEmbedding {
+  VitEmbedding(const Weights& weights, const VitShape& shape);
+
+  // [chunk, 3, side, side] to [chunk, tokens, width].
+  at::Tensor operator()(const at::Tensor& images) const;
+
+  std::vector<at::Tensor> prefix;  // [1, 1, width] each
+  at::Tensor positions;            // [1, tokens, width]
+  PatchEmbedding patches;
+  Norm pre_norm;  // its weight is undefined if there is none
+};
+
+// The tensors of `x` as [first, chunk, heads, tokens, head_dim]: [chunk, tokens, n * width] split
+// into n tensors of that many heads.
+at::Tensor SplitHeads(const at::Tensor& x, int64_t heads, int64_t head_dim);
+
+// The inverse of SplitHeads for one tensor: [chunk, heads, tokens, head_dim] to [chunk, tokens,
+// width].
+at::Tensor MergeHeads(const at::Tensor& x);
+
+// Queries, keys and values of a fused qkv layer, each [chunk, heads, tokens, head_dim].
+struct Qkv {
+  at::Tensor q, k, v;
+};
+
+// Queries of the first `queries` tokens only; keys and values of all.
+Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t queries);
+
+// Stages of a ViT-like network: the embedding; attention and MLP of each block; the head.
+int VitStageCount(int depth);
+int VitStageOf(absl::string_view weight, int depth);
+int64_t VitInputBytes(const VitShape& shape, int stage);
+
+}  // namespace bitquake
