@@ -93,7 +93,8 @@ TEST(NumberFormat, NothingIsClampedAfterAFlip) {
   // The sign bit of q = 0 gives -128, which no quantised weight of absmax scaling reaches.
   absl::StatusOr<QuantizedTensor> tensor = Quantize({0.0f, 1.27f}, Int(8));
   ASSERT_TRUE(tensor.ok());
-  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->ScaleOf(0), Int(8)), -128 * tensor->ScaleOf(0));
+  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->ScaleOf(0), Int(8)),
+            -128 * tensor->ScaleOf(0));
 }
 
 TEST(NumberFormat, ZerosHaveScaleOne) {

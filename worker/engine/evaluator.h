@@ -81,6 +81,10 @@ class Evaluator {
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;
+
+  // The bits of golden's words that a fault list really changes, as a list that inverts them.
+  // Errors: InvalidArgument for a list that does not fit the surface.
+  virtual absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const = 0;
 };
 
 struct EvaluatorOptions {
