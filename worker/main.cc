@@ -40,6 +40,7 @@ struct Flags {
   std::string replay;   // a TrialSetup, as JSON
   std::string outcome;  // where its TrialMeasurement goes
   int threads = 0;
+  bool allow_torchscript = false;
 };
 
 std::string DefaultCache() {
@@ -79,6 +80,7 @@ absl::StatusOr<WorkbenchOptions> MakeBench(const Flags& flags) {
   bench.cache_folder = flags.cache.empty() ? DefaultCache() : flags.cache;
   bench.threads =
       flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
+  bench.allow_torchscript = flags.allow_torchscript;
   bench.create_evaluator = CreateEvaluator;
   return bench;
 }
@@ -144,6 +146,8 @@ int main(int argc, char** argv) {
   // Hidden: the request and the answer are `bitquake replay`'s.
   app.add_option("--replay", flags.replay)->group("");
   app.add_option("--outcome", flags.outcome)->group("");
+  app.add_flag("--allow-torchscript", flags.allow_torchscript,
+               "run models that come as code (model.ts), with the rights of this process");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
   try {
     app.parse(argc, argv);

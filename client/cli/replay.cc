@@ -31,6 +31,7 @@ struct Flags {
   bool print = false;
   std::string model;
   std::string data;
+  bool allow_torchscript = false;
   std::vector<std::string> model_roots;
   std::vector<std::string> data_roots;
   std::string cache;
@@ -123,6 +124,9 @@ absl::StatusOr<std::vector<std::string>> Places(const TrialSetup& setup, const R
   if (!data.empty()) {
     arguments.insert(arguments.end(),
                      {"--data", campaign.dataset + "=" + fs::absolute(data).string()});
+  }
+  if (flags.allow_torchscript || (run != nullptr && run->state().allow_torchscript)) {
+    arguments.push_back("--allow-torchscript");
   }
   for (const std::string& root : flags.model_roots) {
     arguments.insert(arguments.end(), {"--model-root", root});
@@ -232,6 +236,8 @@ void AddReplay(CLI::App& app, Session& session) {
   command
       ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
       ->envname("BITQUAKE_DATA_ROOT");
+  command->add_flag("--allow-torchscript", flags->allow_torchscript,
+                    "run a model that comes as code (model.ts); as the run was allowed to");
   command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
   command->add_option("--device", flags->device, "cpu")->capture_default_str();
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
