@@ -20,7 +20,8 @@ SEED = 2418
 CLASSES = {
     "as ImageNet": [f"n{number:08d}" for number in random.Random(SEED).sample(range(10**7), 40)],
     "numbers": [str(number) for number in range(25)],
-    "words": ["cat", "Dog", "ant", "Zebra", "cat dog", "cat-dog", "cat_dog", "cat.dog", "catdog", "c"],
+    "words": ["cat", "Dog", "ant", "Zebra", "cat dog", "cat-dog", "cat_dog", "cat.dog", "catdog",
+              "c"],
     "mixed": ["n1", "n1-x", "n1.x", "n1x", "N2", "n10", "n1x2", "n1x10", "1n", "01m", "_", "-", "~",
               "a", "a0", "a00b", "a0c", "A1", "B", "b2b", "7", "10", "x" * 60],
 }

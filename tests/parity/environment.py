@@ -4,16 +4,16 @@
     python3 environment.py                   # makes the environment if it is missing; prints where
     python3 environment.py SCRIPT [ARG...]   # the same, then runs the script in it
 
-It lies in ${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/parity-KEY, where KEY stands for all that it was
-made from, and holds the packages of requirements.txt (60 MB to fetch). torch is not among them: it is the
-one in LibTorch's folder (deploy/setup.sh installs it, as a Python wheel), so that timm and
-Bitquake run on the same kernels, and what differs is the network.
+It lies in ${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/parity-KEY, where KEY stands for all that it
+was made from, and holds the packages of requirements.txt (60 MB to fetch, 240 MB on disk). torch is
+not among them: it is the one in LibTorch's folder (deploy/setup.sh installs it, as a Python wheel),
+so that timm and Bitquake run on the same kernels, and what differs is the network.
 
-torch's Python library is linked to libtorch_cuda and by that to 3 GB of CUDA libraries which no
-run on a CPU calls. The linker wants them all the same, so each one that LibTorch's folder
-lacks is stood in for by an empty library, and their functions by one library in which each says so and
+torch's Python library is linked to libtorch_cuda and by that to 3 GB of CUDA libraries which no run
+on a CPU calls. The linker wants them all the same, so each one that LibTorch's folder lacks is
+stood in for by an empty library, and their functions by one library in which each says so and
 aborts. With the whole wheel set installed (LibTorch's folder on a machine with a GPU) nothing is
-stood in for.
+stood in for. Nothing is written to LibTorch's folder: bytecode goes to the environment's.
 
 Exit code: the script's, or 1 if the environment cannot be made.
 """
@@ -31,6 +31,7 @@ import tempfile
 TORCH_VERSION = "2.11.0"
 PYTHON_VERSION = (3, 11)  # of torch's wheel
 CUDA_LIBRARY = re.compile(r"lib(cu|nccl|nvshmem|nvJitLink|nvrtc)")
+CUDA_FUNCTION = re.compile(r"(cu|nccl|nvshmem|nvJitLink|nvrtc)[A-Za-z_]\w*$")
 # Only what the linker itself loads: what torch opens at run time it may miss.
 LINKED = ("libtorch_python.so", "libtorch_cuda.so", "libtorch_nvshmem.so", "libc10_cuda.so")
 
@@ -86,21 +87,21 @@ def exported(library):
 
 
 def missing_cuda(libtorch):
-    """Libraries that torch is linked to and LibTorch's folder lacks, and the functions that it calls in them."""
+    """Libraries that torch is linked to and LibTorch's folder lacks; functions called in them."""
     lib = libtorch / "torch" / "lib"
-    here = {file.name: file for folder in (lib, libtorch / "nvidia") for file in folder.rglob("lib*.so*")}
+    here = {file.name: file for folder in (lib, libtorch / "nvidia")
+            for file in folder.rglob("lib*.so*")}
     needed, calls = set(), set()
     for library in LINKED:
         dynamic = output_of("readelf", "-dW", str(lib / library))
         needed |= set(re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic))
         for line in output_of("nm", "-D", "--undefined-only", str(lib / library)).splitlines():
-            # Of a CUDA library by its symbol version, or unversioned and in C.
             calls.add(line.split()[-1].split("@")[0])
     names = sorted(name for name in needed if CUDA_LIBRARY.match(name) and name not in here)
     for file in here.values():
         if CUDA_LIBRARY.match(file.name):
             calls -= exported(file)
-    calls = sorted(call for call in calls if re.match(r"(cu|nccl|nvshmem|nvJitLink|nvrtc)[A-Za-z_]", call))
+    calls = sorted(call for call in calls if CUDA_FUNCTION.match(call))
     return names, calls
 
 
@@ -126,6 +127,10 @@ def stand_in_for_cuda(libtorch, site):
     (site / "bitquake_nocuda.pth").write_text("import bitquake_nocuda\n")
 
 
+def python_of(folder):
+    return [str(folder / "bin" / "python"), "-E", "-s", "-X", f"pycache_prefix={folder}/pycache"]
+
+
 def install_packages(python):
     pip = [sys.executable, "-I", "-m", "pip", "--python", str(python), "--quiet", "--no-input",
            "--disable-pip-version-check"]
@@ -133,21 +138,21 @@ def install_packages(python):
                            "--require-hashes", "--requirement", str(HERE / "requirements.txt")])
     if done.returncode != 0:
         raise CannotMake(
-            "pip could not install tests/parity/requirements.txt (see above); let it reach its package "
-            "index, or configure with BITQUAKE_WITHOUT_TIMM=1 in the environment to leave these tests out")
+            "pip could not install tests/parity/requirements.txt (see above); let it reach its "
+            "package index, or leave these tests out: BITQUAKE_WITHOUT_TIMM=1 in the environment "
+            "of bash tests/run.sh, or of cmake")
 
 
 def fill(folder, libtorch):
     subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
-    install_packages(python)
+    install_packages(folder / "bin" / "python")
     site = next((folder / "lib").glob("python*")) / "site-packages"
     (site / "bitquake_libtorch.pth").write_text(f"{libtorch}\n")
     stand_in_for_cuda(libtorch, site)
     check = ("import torch, timm, timm.data; "
              f"assert torch.__version__.split('+')[0] == '{TORCH_VERSION}', torch.__version__; "
              "assert torch.ones(2, 2).mm(torch.ones(2, 2)).sum() == 8")
-    if subprocess.run([python, "-E", "-s", "-c", check]).returncode != 0:
+    if subprocess.run(python_of(folder) + ["-c", check]).returncode != 0:
         raise CannotMake(f"timm does not load beside the torch of {libtorch} (see above)")
 
 
@@ -165,7 +170,10 @@ def environment():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return folder
-        staging = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial.", dir=folder.parent))
+        for left in folder.parent.glob(f"{folder.name}.partial.*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        staging = pathlib.Path(
+            tempfile.mkdtemp(prefix=f"{folder.name}.partial.", dir=folder.parent))
         try:
             fill(staging, libtorch)
             staging.chmod(0o755)
@@ -185,7 +193,7 @@ def main(arguments):
         print(folder)
         return 0
     # Nothing of the user's own may come between: no PYTHONPATH, no packages of theirs.
-    command = [str(folder / "bin" / "python"), "-E", "-s", *arguments]
+    command = python_of(folder) + arguments
     os.execv(command[0], command)
 
 

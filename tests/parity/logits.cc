@@ -3,7 +3,7 @@
 //   parity_logits MODEL_FOLDER PIXELS LOGITS
 //
 // PIXELS holds images as the model's input takes them: 8-bit, planar, one after another. LOGITS
-// becomes [images, classes] in fp32. Prints two lines: "tensors N", the elements of all tensors,
+// becomes [images, classes] in fp32. Prints two lines: "parameters N", the words of all parameters,
 // and "surface N", those of the default fault surface.
 #include <iostream>
 #include <string>
@@ -31,6 +31,14 @@ absl::StatusOr<FoldImages> SplitImages(absl::string_view bytes, const Preprocess
   return fold;
 }
 
+int64_t Words(const Surface& surface) {
+  int64_t words = 0;
+  for (const SurfaceTensor& tensor : surface) {
+    words += tensor.words();
+  }
+  return words;
+}
+
 absl::Status WriteLogits(const std::string& model, const std::string& pixels,
                          const std::string& logits_path) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(model));
@@ -47,15 +55,10 @@ absl::Status WriteLogits(const std::string& model, const std::string& pixels,
       WriteFileAtomically(logits_path, {static_cast<const char*>(rows.const_data_ptr()),
                                         static_cast<size_t>(rows.numel()) * sizeof(float)}));
 
-  int64_t elements = 0;
-  for (const StoredTensor& tensor : snapshot.weights.tensors()) {
-    elements += tensor.elements();
-  }
-  int64_t surface = 0;
-  for (const SurfaceTensor& tensor : snapshot.surface) {
-    surface += tensor.words();
-  }
-  std::cout << "tensors " << elements << "\nsurface " << surface << "\n";
+  ASSIGN_OR_RETURN(const Surface parameters,
+                   MakeSurface(snapshot.architecture, snapshot.Tensors(), {/*include=*/{"."}}));
+  std::cout << "parameters " << Words(parameters) << "\nsurface " << Words(snapshot.surface)
+            << "\n";
   return absl::OkStatus();
 }
 

@@ -4,8 +4,10 @@
 
 For each architecture: a timm model whose every parameter was drawn anew (no bias, token or norm is
 at a value at which it does nothing), saved as timm exports to Hugging Face; random images; timm in
-fp32 eval mode; PARITY_LOGITS (logits.cc) on the same files. The largest difference is at most 1e-4 of
-the largest logit, and both count the same parameters.
+fp32 eval mode; PARITY_LOGITS (logits.cc) on the same files. The largest difference must be at most
+1e-5 of the largest logit (1e-4 is asked for, some 5e-7 is seen), and both must count the same
+parameters. That the comparison can tell is seen from the reference with another epsilon in its
+layer norms, which must differ by more.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import timm
 import torch
 from architectures import ARCHITECTURES
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 SEED = 2418
 IMAGES = 2
 
@@ -39,7 +41,7 @@ def draw_parameters(model, seed):
             noise = torch.randn(parameter.shape, generator=generator)
             if name in ("cls_token", "dist_token", "pos_embed"):
                 noise *= 0.02
-            elif name.startswith("patch_embed."):
+            elif name.startswith("patch_embed.proj."):
                 noise *= 0.02 / math.sqrt(noise[0].numel()) if noise.ndim > 1 else 0.01
             elif name.endswith("relative_position_bias_table"):
                 noise *= 0.5
@@ -75,6 +77,17 @@ def reference_logits(model, config, images):
         return model((images.float() / 255 - mean) / std).numpy()
 
 
+def other_epsilon(model):
+    for module in model.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = 1e-5 if module.eps == 1e-6 else 1e-6
+    return model
+
+
+def difference(logits, expected):
+    return float(np.abs(logits - expected).max() / np.abs(expected).max())
+
+
 def engine_logits(program, folder, images, classes):
     (folder / "pixels").write_bytes(images.numpy().tobytes())
     run = subprocess.run([program, folder, folder / "pixels", folder / "logits"],
@@ -97,27 +110,24 @@ def compare(program, name, folder):
     architecture.save(model, folder)
     images = random_images(config, IMAGES, SEED)
     expected = reference_logits(model, config, images)
-    state = {key: value.numel() for key, value in model.state_dict().items()}
+    altered = reference_logits(other_epsilon(model), config, images)
     parameters = sum(p.numel() for p in model.parameters())
     surface = sum(p.numel() for p in model.parameters() if p.ndim > 1)
     del model  # the engine loads it again: not both at a time
     logits, counts = engine_logits(program, folder, images, expected.shape[1])
 
-    difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    spread = float(expected.std(axis=1).min())
     wrong = []
-    if not difference <= TOLERANCE:
-        wrong.append(f"logits differ by {difference:.2g} of the largest")
-    if not 0.1 < spread < 10 or not np.abs(np.diff(expected, axis=0)).max() > 0.1:
-        wrong.append("the reference's logits say nothing: alike, or out of scale")
+    off = difference(logits, expected)
+    if not off <= TOLERANCE:
+        wrong.append(f"logits differ by {off:.2g} of the largest")
+    if not difference(logits, altered) > 10 * TOLERANCE:
+        wrong.append("the comparison cannot tell: another epsilon makes no difference")
     if architecture.parameters and parameters != architecture.parameters:
-        wrong.append(f"timm has {parameters} parameters instead of {architecture.parameters}")
-    if counts["tensors"] != sum(state.values()):
-        wrong.append(f"{counts['tensors']} elements in tensors instead of {sum(state.values())}")
-    if counts["surface"] != surface:
-        wrong.append(f"{counts['surface']} words on the surface instead of {surface}")
+        wrong.append(f"the reference has {parameters} parameters, not {architecture.parameters}")
+    if counts != {"parameters": parameters, "surface": surface}:
+        wrong.append(f"counts are {counts}, and {parameters} and {surface} in the reference")
     print(f"{name:38} {parameters:>11,} parameters  largest logit "
-          f"{np.abs(expected).max():5.2f}  difference {difference:.1e} of it  "
+          f"{np.abs(expected).max():5.2f}  difference {off:.1e} of it  "
           f"{time.monotonic() - start:5.1f} s  {'; '.join(wrong) or 'equal'}", flush=True)
     return wrong
 

@@ -3,13 +3,13 @@
     environment.py pixels_parity.py PARITY_PIXELS [DATA_SET...]
 
 The images: the photos that scikit-learn's and matplotlib's wheels carry, as they are and re-encoded
-at many sizes, shapes, qualities, subsamplings, colour modes, sequential and progressive, with an EXIF
-orientation, as PNG; and some from the DATA_SETs (WebDataset tars), where given. The transforms: those
-of models' pretrained_cfg, by timm.data.create_transform. PARITY_PIXELS (pixels.cc) reads the same files
-and the config.json that timm exports.
+at many sizes, shapes, qualities, subsamplings, colour modes, sequential and progressive, with an
+EXIF orientation, as PNG; and some from the DATA_SETs (WebDataset tars), where given. The
+transforms: those of models' pretrained_cfg, by timm.data.create_transform. PARITY_PIXELS
+(pixels.cc) reads the same files and the config.json that timm exports.
 
-99.9 % of all values must be at most one level off (of 255). That the comparison can tell is seen from
-the same images with the wrong filter, which must fail.
+99.9 % of all values must be at most one level off (of 255). That the comparison can tell is seen
+from the same images with the wrong filter, which must fail.
 """
 
 import argparse
@@ -37,8 +37,8 @@ PHOTOS = (SITE / "sklearn/datasets/images/china.jpg", SITE / "sklearn/datasets/i
           SITE / "matplotlib/mpl-data/sample_data/grace_hopper.jpg")
 
 SIZES = ((1, 1), (7, 3), (17, 333), (333, 17), (28, 28), (64, 64), (63, 65), (91, 60), (127, 500),
-         (500, 127), (224, 224), (248, 248), (249, 250), (256, 341), (384, 384), (333, 500), (500, 333),
-         (375, 500), (500, 375), (640, 427), (683, 1024), (1600, 1067))
+         (500, 127), (224, 224), (248, 248), (249, 250), (256, 341), (384, 384), (333, 500),
+         (500, 333), (375, 500), (500, 375), (640, 427), (683, 1024), (1600, 1067))
 
 # How an image is stored, and with which options of PIL's.
 CODINGS = (
@@ -173,7 +173,8 @@ def main():
                 if worst[i] > 1:
                     print(f"    {paths[i].name}: {worst[i]}")
         wrong = reference(paths, {**config, "interpolation": "bilinear"})
-        if describe(f"{label}, against bilinear", np.abs(pixels.astype(np.int16) - wrong)) >= WITHIN_ONE:
+        differences = np.abs(pixels.astype(np.int16) - wrong)
+        if describe(f"{label}, against bilinear", differences) >= WITHIN_ONE:
             failed.append("the comparison itself: it takes one filter for another")
     if failed:
         sys.exit(f"not equal to timm's pixels: {', '.join(failed)}")
