@@ -13,12 +13,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/build_info.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/channel.h"
+#include "worker/agent/replay.h"
 #include "worker/agent/workbench.h"
 #include "worker/engine/evaluator.h"
 
@@ -35,7 +37,10 @@ struct Flags {
   std::string id;
   std::string device = "cpu";
   std::string log_file;
+  std::string replay;   // a TrialSetup, as JSON
+  std::string outcome;  // where its TrialMeasurement goes
   int threads = 0;
+  bool allow_torchscript = false;
 };
 
 std::string DefaultCache() {
@@ -64,7 +69,7 @@ absl::StatusOr<Roots> MakeRoots(const std::vector<std::string>& folders,
   return roots;
 }
 
-absl::Status Work(const Flags& flags) {
+absl::StatusOr<WorkbenchOptions> MakeBench(const Flags& flags) {
   if (flags.device != "cpu") {
     return absl::InvalidArgumentError(
         absl::StrCat("--device ", flags.device, ": this version computes on cpu only"));
@@ -75,7 +80,27 @@ absl::Status Work(const Flags& flags) {
   bench.cache_folder = flags.cache.empty() ? DefaultCache() : flags.cache;
   bench.threads =
       flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
+  bench.allow_torchscript = flags.allow_torchscript;
   bench.create_evaluator = CreateEvaluator;
+  return bench;
+}
+
+// For `bitquake replay`: prints a trial's faults; computes it again if an outcome is asked for.
+absl::Status Replay(const Flags& flags) {
+  ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
+  Workbench workbench(std::move(bench));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.replay));
+  ASSIGN_OR_RETURN(const TrialSetup setup, TrialSetupFromJson(text));
+  RETURN_IF_ERROR(WriteFaults(setup, workbench, std::cout));
+  if (flags.outcome.empty()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const TrialMeasurement measured, MeasureAgain(setup, workbench, DeviceKind()));
+  return WriteFileAtomically(flags.outcome, ToJson(measured));
+}
+
+absl::Status Work(const Flags& flags) {
+  ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
   Workbench workbench(std::move(bench));
 
   const std::unique_ptr<v1::WorkerService::Stub> stub = ConnectToCoordinator(flags.server);
@@ -101,7 +126,6 @@ absl::Status Work(const Flags& flags) {
 
 int main(int argc, char** argv) {
   bitquake::PrepareProcess();
-  bitquake::BlockTerminationSignals();
   bitquake::Flags flags;
   CLI::App app("A worker of Bitquake: quantises weights, flips bits, infers, reports.");
   app.set_version_flag("--version", bitquake::kVersion);
@@ -119,14 +143,23 @@ int main(int argc, char** argv) {
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
+  // Hidden: the request and the answer are `bitquake replay`'s.
+  app.add_option("--replay", flags.replay)->group("");
+  app.add_option("--outcome", flags.outcome)->group("");
+  app.add_flag("--allow-torchscript", flags.allow_torchscript,
+               "run models that come as code (model.ts), with the rights of this process");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (flags.replay.empty()) {
+    bitquake::BlockTerminationSignals();  // a replay just ends: it holds nothing
+  }
   bitquake::StartLogging("bitquake-worker", flags.log_file);
-  const absl::Status status = bitquake::Work(flags);
+  const absl::Status status =
+      flags.replay.empty() ? bitquake::Work(flags) : bitquake::Replay(flags);
   if (!status.ok()) {
     std::cerr << "bitquake-worker: " << status.message() << "\n";
     return absl::IsInvalidArgument(status) ? 2 : 1;

@@ -185,6 +185,16 @@ absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool imag
   return results;
 }
 
+absl::StatusOr<TrialRecord> Client::Trial(const std::string& id, int64_t cell, uint32_t trial) {
+  v1::GetTrialRequest request;
+  request.set_campaign_id(id);
+  request.set_cell(cell);
+  request.set_trial(trial);
+  v1::TrialRecord response;
+  RETURN_IF_ERROR(impl_->Call(&v1::CampaignService::Stub::GetTrial, request, &response));
+  return FromProto(response, trial);
+}
+
 absl::Status Client::Watch(const std::string& id,
                            const std::function<void(const CampaignStatus&)>& changed,
                            const std::function<void()>& away) {

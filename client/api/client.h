@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/report/results.h"
+#include "common/report/trial_record.h"
 
 namespace bitquake {
 
@@ -96,6 +97,9 @@ class Client {
   absl::StatusOr<CampaignStatus> Cancel(const std::string& id);
   // `images`: also what the campaign kept of its images.
   absl::StatusOr<CampaignResults> Results(const std::string& id, bool images = false);
+  // `cell` as cells.csv numbers it. Errors: InvalidArgument for a cell or trial that the campaign
+  // does not have.
+  absl::StatusOr<TrialRecord> Trial(const std::string& id, int64_t cell, uint32_t trial);
   absl::StatusOr<std::vector<WorkerStatus>> Workers();
 
   // Calls `changed` with the state now and after every change until the campaign has ended. While

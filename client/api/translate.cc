@@ -61,6 +61,14 @@ void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
   results.device_kinds.assign(info.device_kinds().begin(), info.device_kinds().end());
 }
 
+absl::StatusOr<Bitmap> BitmapFrom(const std::string& bytes, int64_t images) {
+  if (bytes.empty()) {
+    return Bitmap();
+  }
+  absl::StatusOr<Bitmap> bitmap = Bitmap::FromBytes(images, bytes);
+  return bitmap.ok() ? bitmap : absl::DataLossError(bitmap.status().message());
+}
+
 // A fold's images come in parts, one after the other.
 absl::Status TakeFold(const v1::FoldImages& part, CampaignResults& results) {
   if (part.images_size() != part.labels_size()) {
@@ -98,11 +106,16 @@ absl::Status TakeImages(const v1::TrialImages& images, CampaignResults& results)
     }
     FoldOutcome outcome;
     outcome.fold = from.fold();
-    ASSIGN_OR_RETURN(outcome.correct, Bitmap::FromBytes(from.images(), from.correct()));
-    ASSIGN_OR_RETURN(outcome.same, Bitmap::FromBytes(from.images(), from.same()));
+    ASSIGN_OR_RETURN(outcome.correct, BitmapFrom(from.correct(), from.images()));
+    ASSIGN_OR_RETURN(outcome.same, BitmapFrom(from.same(), from.images()));
     trial->folds.push_back(std::move(outcome));
   }
   return absl::OkStatus();
+}
+
+TrialCounts CountsFrom(const v1::TrialCounts& from) {
+  return {from.images(),      from.top1(), from.top5(), from.golden_top1(),
+          from.golden_top5(), from.sdc(),  from.due(),  from.inferences()};
 }
 
 }  // namespace
@@ -132,6 +145,43 @@ CampaignStatus FromProto(const v1::CampaignStatus& from) {
   status.finished_unix_ms = from.finished_unix_ms();
   status.poison_errors.assign(from.poison_errors().begin(), from.poison_errors().end());
   return status;
+}
+
+absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t trial) {
+  TrialRecord record;
+  record.setup = {from.resolved_json(),
+                  from.data_digest(),
+                  from.model(),
+                  from.model_digest(),
+                  from.chunk(),
+                  from.format(),
+                  from.granularity_index(),
+                  from.target(),
+                  from.ber(),
+                  trial,
+                  {}};
+  record.finished = from.finished();
+  TrialMeasurement& measured = record.measured;
+  measured.sum = CountsFrom(from.counts());
+  measured.flips = from.flips();
+  measured.flips_per_bit.assign(from.flips_per_bit().begin(), from.flips_per_bit().end());
+  measured.faults_digest = from.faults_digest();
+  for (const v1::TrialFold& fold : from.folds()) {
+    FoldMeasurement added;
+    added.fold = fold.fold();
+    added.counts = CountsFrom(fold.counts());
+    added.right_to_wrong = fold.right_to_wrong();
+    added.wrong_to_right = fold.wrong_to_right();
+    added.digest = fold.digest();
+    added.device_kind = fold.device_kind();
+    added.golden_digest = fold.golden_digest();
+    added.golden_device_kind = fold.golden_device_kind();
+    ASSIGN_OR_RETURN(added.correct, BitmapFrom(fold.correct(), added.counts.images));
+    ASSIGN_OR_RETURN(added.same, BitmapFrom(fold.same(), added.counts.images));
+    record.setup.folds.push_back(fold.fold());
+    measured.folds.push_back(std::move(added));
+  }
+  return record;
 }
 
 absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {

@@ -2,12 +2,16 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "bitquake/v1/campaign.pb.h"
 #include "client/api/client.h"
 
 namespace bitquake {
 
 CampaignStatus FromProto(const v1::CampaignStatus& from);
+
+// Errors: DataLoss for a bitmap that is not one of its fold.
+absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t trial);
 
 // Adds what a batch of StreamResults holds; batches come in their order. Errors: DataLoss if they
 // do not fit each other.

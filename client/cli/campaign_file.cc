@@ -17,7 +17,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Errors if a target matches nothing in the model.
+// The cells of a model in one format. Errors if a target matches nothing, or the faults do not fit.
+absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::string& model,
+                                      const Surface& surface, const NumberFormat& format) {
+  const auto in = [&model](const absl::Status& status, absl::string_view field) {
+    return Annotate(status, absl::StrCat(field, ": model '", model, "'"));
+  };
+  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, format);
+  if (!cell_rates.ok()) {
+    return in(cell_rates.status(), "fault");
+  }
+  size_t cells = 0;
+  for (const Granularity& granularity : campaign.granularities) {
+    const absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity, format);
+    if (!targets.ok()) {
+      return in(targets.status(), "granularities");
+    }
+    for (const Target& target : *targets) {
+      const absl::StatusOr<std::vector<double>> rates = cell_rates->Of(granularity, target);
+      if (!rates.ok()) {
+        return in(rates.status(), "fault");
+      }
+      cells += rates->size();
+    }
+  }
+  return static_cast<int64_t>(cells);
+}
+
 absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
                                      const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
@@ -26,25 +52,12 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
   if (!surface.ok()) {
     return Annotate(surface.status(), absl::StrCat("surface: model '", name, "'"));
   }
-  size_t cells = 0;
+  int64_t cells = 0;
   for (const NumberFormat& format : campaign.formats) {
-    for (const Granularity& granularity : campaign.granularities) {
-      const absl::StatusOr<std::vector<Target>> targets =
-          ExpandTargets(*surface, granularity, format);
-      if (!targets.ok()) {
-        return Annotate(targets.status(), absl::StrCat("granularities: model '", name, "'"));
-      }
-      for (const Target& target : *targets) {
-        const absl::StatusOr<std::vector<double>> rates =
-            CellRates(campaign, granularity, *surface, target, format);
-        if (!rates.ok()) {
-          return Annotate(rates.status(), absl::StrCat("fault: model '", name, "'"));
-        }
-        cells += rates->size();
-      }
-    }
+    ASSIGN_OR_RETURN(const int64_t in_format, CellsInFormat(campaign, name, *surface, format));
+    cells += in_format;
   }
-  return static_cast<int64_t>(cells);
+  return cells;
 }
 
 absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,

@@ -27,20 +27,44 @@ std::string HowItEnded(int wait_status) {
   return absl::StrCat("exited with code ", WEXITSTATUS(wait_status));
 }
 
+// The last line of a program's log.
+std::string LastLine(const std::string& path) {
+  const absl::StatusOr<std::string> log = ReadFile(path);
+  if (!log.ok()) {
+    return "";
+  }
+  const std::vector<std::string> lines = absl::StrSplit(*log, '\n', absl::SkipEmpty());
+  return lines.empty() ? "" : lines.back();
+}
+
+// The words that exec takes: they point into `program` and `arguments`.
+std::vector<char*> ExecArguments(std::string& program, std::vector<std::string>& arguments) {
+  std::vector<char*> words = {program.data()};
+  for (std::string& argument : arguments) {
+    words.push_back(argument.data());
+  }
+  words.push_back(nullptr);
+  return words;
+}
+
+absl::StatusOr<int> OpenLog(const std::string& path) {
+  const int log = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  return log < 0 ? absl::StatusOr<int>(ErrnoStatus(path)) : log;
+}
+
 // Runs in the child between fork and exec: system calls only.
-[[noreturn]] void Become(const char* program, char* const* arguments, int log, int ready,
-                         pid_t parent) {
+[[noreturn]] void Become(char* const* arguments, int out, int error, int ready, pid_t parent) {
   setpgid(0, 0);  // Ctrl-C reaches the parent alone, which ends its children in order
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) {
     _exit(1);  // the parent died before the line above
   }
-  dup2(log, STDOUT_FILENO);
-  dup2(log, STDERR_FILENO);
+  dup2(out, STDOUT_FILENO);
+  dup2(error, STDERR_FILENO);
   if (ready >= 0) {
     fcntl(ready, F_SETFD, 0);
   }
-  execv(program, arguments);
+  execv(arguments[0], arguments);
   _exit(127);
 }
 
@@ -57,13 +81,10 @@ ChildProcess::ChildProcess(ChildOptions options, std::function<void(const std::s
 ChildProcess::~ChildProcess() { Stop(); }
 
 absl::StatusOr<pid_t> ChildProcess::Spawn(int* ready_fd) {
-  const int log = open(options_.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (log < 0) {
-    return ErrnoStatus(options_.log);
-  }
+  ASSIGN_OR_RETURN(const int log, OpenLog(options_.log));
   int ready[2] = {-1, -1};
-  std::vector<std::string> words = {options_.program};
-  words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
+  std::string program = options_.program;
+  std::vector<std::string> words = options_.arguments;
   if (options_.announces_ready) {
     if (pipe2(ready, O_CLOEXEC) != 0) {
       close(log);
@@ -72,15 +93,11 @@ absl::StatusOr<pid_t> ChildProcess::Spawn(int* ready_fd) {
     words.push_back("--ready-fd");
     words.push_back(absl::StrCat(ready[1]));
   }
-  std::vector<char*> arguments;
-  for (std::string& word : words) {
-    arguments.push_back(word.data());
-  }
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = ExecArguments(program, words);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
-    Become(options_.program.c_str(), arguments.data(), log, ready[1], parent);
+    Become(arguments.data(), log, log, ready[1], parent);
   }
   close(log);
   if (ready[1] >= 0) {
@@ -88,15 +105,6 @@ absl::StatusOr<pid_t> ChildProcess::Spawn(int* ready_fd) {
   }
   *ready_fd = ready[0];
   return child < 0 ? absl::StatusOr<pid_t>(ErrnoStatus("fork")) : child;
-}
-
-std::string ChildProcess::LogTail() const {
-  const absl::StatusOr<std::string> log = ReadFile(options_.log);
-  if (!log.ok()) {
-    return "";
-  }
-  const std::vector<std::string> lines = absl::StrSplit(*log, '\n', absl::SkipEmpty());
-  return lines.empty() ? "" : lines.back();
 }
 
 void ChildProcess::Keep() {
@@ -149,7 +157,7 @@ void ChildProcess::Keep() {
     if (quick_exits >= options_.quick_exits) {
       const absl::Status failure = absl::AbortedError(
           absl::StrCat(options_.program, " ", HowItEnded(wait_status),
-                       " again and again: ", LogTail(), " (log: ", options_.log, ")"));
+                       " again and again: ", LastLine(options_.log), " (log: ", options_.log, ")"));
       {
         absl::MutexLock lock(&mutex_);
         failure_ = failure;
@@ -192,6 +200,40 @@ void ChildProcess::Stop(absl::Duration grace) {
 pid_t ChildProcess::pid() const {
   absl::MutexLock lock(&mutex_);
   return pid_;
+}
+
+absl::Status RunToEnd(const std::string& program, const std::vector<std::string>& arguments,
+                      const std::string& log, bool quiet) {
+  ASSIGN_OR_RETURN(const int error, OpenLog(log));
+  const int nowhere = quiet ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+  std::string name = program;
+  std::vector<std::string> rest = arguments;
+  const std::vector<char*> words = ExecArguments(name, rest);
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    Become(words.data(), nowhere < 0 ? STDOUT_FILENO : nowhere, error, /*ready=*/-1, parent);
+  }
+  close(error);
+  if (nowhere >= 0) {
+    close(nowhere);
+  }
+  if (child < 0) {
+    return ErrnoStatus("fork");
+  }
+  int wait_status = 0;
+  while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {
+    return absl::OkStatus();
+  }
+  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGPIPE) {
+    return absl::AbortedError("what was printed is not read to its end");
+  }
+  const std::string said = LastLine(log);
+  return absl::AbortedError(WIFEXITED(wait_status) && !said.empty()
+                                ? said
+                                : absl::StrCat(program, " ", HowItEnded(wait_status)));
 }
 
 }  // namespace bitquake

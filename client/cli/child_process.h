@@ -1,5 +1,5 @@
-// A program kept running: started in its own process group, started again when it dies, ended with
-// its parent.
+// Programs as children, each in its own process group and ended with its parent: one that is kept
+// running and started again when it dies, or one that runs to its end.
 #pragma once
 
 #include <sys/types.h>
@@ -49,7 +49,6 @@ class ChildProcess {
  private:
   void Keep();
   absl::StatusOr<pid_t> Spawn(int* ready_fd);
-  std::string LogTail() const;
 
   const ChildOptions options_;
   const std::function<void(const std::string&)> died_;
@@ -63,5 +62,11 @@ class ChildProcess {
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   std::thread keeper_;
 };
+
+// Runs a program to its end. Its stdout is this process's, or nowhere if `quiet`; its stderr is
+// appended to `log`. Errors: Aborted if it does not exit with 0, with the last line of its log.
+// Ends with the thread that calls.
+absl::Status RunToEnd(const std::string& program, const std::vector<std::string>& arguments,
+                      const std::string& log, bool quiet);
 
 }  // namespace bitquake

@@ -95,9 +95,13 @@ void PrintJson(const std::vector<Target>& targets, const Surface& surface,
   for (const Target& target : targets) {
     nlohmann::ordered_json ranges = nlohmann::ordered_json::array();
     for (const WordRange& range : target.ranges) {
-      ranges.push_back({{"tensor", surface[range.tensor].name},
+      const SurfaceTensor& tensor = surface[range.tensor];
+      const int64_t row = tensor.words_per_row();
+      ranges.push_back({{"tensor", tensor.name},
                         {"first_word", range.first},
-                        {"words", range.count}});
+                        {"words", range.count},
+                        {"first_row", range.first / row},
+                        {"rows", range.count / row}});
     }
     list.push_back({{"granularity", target.granularity},
                     {"target", target.name},

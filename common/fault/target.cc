@@ -31,6 +31,8 @@ absl::string_view PartName(Part part) {
       return "mlp";
     case Part::kHead:
       return "head";
+    case Part::kNone:
+      break;
   }
   return "";
 }
@@ -149,6 +151,9 @@ void AddTensor(const Surface& surface, int index, const Granularity& granularity
       out->Add(tensor.name, whole);
       break;
     case Kind::kPart:
+      if (tensor.part == Part::kNone) {
+        break;
+      }
       if (!granularity.per_block) {
         out->Add(std::string(PartName(tensor.part)), whole);
       } else if (!tensor.block.empty()) {

@@ -15,7 +15,7 @@ bool TrialAllocator::ComesLater::operator()(const Entry& a, const Entry& b) cons
   return a.cell > b.cell;
 }
 
-TrialAllocator::TrialAllocator(SequentialRule rule, std::vector<Cell> cells)
+TrialAllocator::TrialAllocator(SequentialRule rule, absl::Span<const Cell> cells)
     : rule_(std::move(rule)), open_cells_(static_cast<int64_t>(cells.size())) {
   cells_.reserve(cells.size());
   for (const Cell& cell : cells) {
@@ -74,9 +74,10 @@ double TrialAllocator::ForecastCost() const {
   for (const State& state : cells_) {
     if (state.batch > 0) {
       const TrialSums& sums = state.cell.sums;
-      const int64_t stop = sums.trials < 2
-                               ? rule_.looks().front()
-                               : std::max(state.batch, rule_.ForecastTrials(sums.Variance()));
+      const int64_t stop =
+          sums.trials < 3
+              ? state.batch
+              : std::max(state.batch, rule_.ForecastTrials(sums.Variance(), sums.Skewness()));
       cost += static_cast<double>(stop - sums.trials) * state.cell.cost;
     }
   }

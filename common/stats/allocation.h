@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "common/stats/sequential.h"
 
 namespace bitquake {
@@ -44,7 +45,7 @@ class TrialAllocator {
   };
 
   // `rule` holds for all cells.
-  TrialAllocator(SequentialRule rule, std::vector<Cell> cells);
+  TrialAllocator(SequentialRule rule, absl::Span<const Cell> cells);
 
   // The next batch; none when every cell is done or has a batch out.
   absl::optional<TrialBatch> Next();
@@ -56,8 +57,8 @@ class TrialAllocator {
   int64_t open_cells() const { return open_cells_; }  // not done yet
   // Of the open cells; infinite if one has fewer than two trials, 0 if none is open. O(cells).
   double WidestHalfWidth() const;
-  // Trials that the open cells would still take if their variances stayed (those without one: up to
-  // the first look), times their costs. O(cells).
+  // Trials that the open cells would still take if their variance and skewness stayed (those
+  // without them: up to the next look), times their costs. O(cells).
   double ForecastCost() const;
 
  private:

@@ -27,14 +27,14 @@ double ExpandedTail(int64_t n, double confidence) {
   if (n < 2) {
     return std::numeric_limits<double>::quiet_NaN();
   }
-  const double count = static_cast<double>(n);
+  const auto count = static_cast<double>(n);
   const double t = boost::math::quantile(boost::math::students_t(count - 1), (1 - confidence) / 2);
   return boost::math::cdf(boost::math::normal(), std::sqrt(count / (count - 1)) * t);
 }
 
 double ExtendedQuantile(absl::Span<const double> sorted, double q) {
   const double position = q * static_cast<double>(sorted.size() - 1);
-  const size_t below = static_cast<size_t>(position);
+  const auto below = static_cast<size_t>(position);
   const size_t above = std::min(below + 1, sorted.size() - 1);
   const double part = position - static_cast<double>(below);
   if (part == 0 || sorted[below] == sorted[above]) {

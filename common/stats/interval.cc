@@ -21,7 +21,7 @@ std::vector<double> ResampledMeans(absl::Span<const double> values,
   Resampler resampler(options.seed);
   std::vector<double> means;
   means.reserve(static_cast<size_t>(options.resamples));
-  const int64_t n = static_cast<int64_t>(values.size());
+  const auto n = static_cast<int64_t>(values.size());
   for (int r = 0; r < options.resamples; ++r) {
     double sum = 0;
     for (uint32_t word : resampler.Draw(static_cast<uint32_t>(r), n)) {
@@ -39,8 +39,8 @@ double ShareBelow(absl::Span<const double> sorted, double value) {
   const double rounding = 1e-12 * (sorted.back() - sorted.front());
   const auto first = std::lower_bound(sorted.begin(), sorted.end(), value - rounding);
   const auto last = std::upper_bound(first, sorted.end(), value + rounding);
-  const double below = static_cast<double>(first - sorted.begin());
-  const double equal = static_cast<double>(last - first);
+  const auto below = static_cast<double>(first - sorted.begin());
+  const auto equal = static_cast<double>(last - first);
   return (below + equal / 2) / static_cast<double>(sorted.size());
 }
 
@@ -113,7 +113,7 @@ double BernsteinHalfWidth(double variance, int64_t n, double range, double confi
   if (n < 2) {
     return kUndefined;
   }
-  const double count = static_cast<double>(n);
+  const auto count = static_cast<double>(n);
   const double log_term = std::log(4 / (1 - confidence));
   return std::sqrt(2 * variance * log_term / count) + 7 * range * log_term / (3 * (count - 1));
 }

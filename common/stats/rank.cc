@@ -68,7 +68,7 @@ RankCorrelation SpearmanCorrelation(absl::Span<const double> x, absl::Span<const
   if (std::isnan(result.rho)) {
     return result;
   }
-  const double n = static_cast<double>(result.n);
+  const auto n = static_cast<double>(result.n);
   const double rho = result.rho;
   if (std::fabs(rho) == 1) {
     result.p_value = 0;

@@ -1,6 +1,7 @@
 #include "common/stats/sequential.h"
 
 #include <algorithm>
+#include <boost/math/distributions/normal.hpp>
 #include <cmath>
 #include <limits>
 
@@ -74,6 +75,12 @@ void TrialSums::Add(double value) {
   ++trials;
   sum += value;
   sum_of_squares += value * value;
+  sum_of_cubes += value * value * value;
+}
+
+TrialSums TrialSums::Scaled(double factor) const {
+  return {trials, sum * factor, sum_of_squares * factor * factor,
+          sum_of_cubes * factor * factor * factor};
 }
 
 double TrialSums::Mean() const {
@@ -84,8 +91,24 @@ double TrialSums::Variance() const {
   if (trials < 2) {
     return kUndefined;
   }
-  const double n = static_cast<double>(trials);
+  const auto n = static_cast<double>(trials);
   return std::max(0.0, (sum_of_squares - sum * sum / n) / (n - 1));
+}
+
+double TrialSums::Skewness() const {
+  if (trials < 3) {
+    return kUndefined;
+  }
+  const auto n = static_cast<double>(trials);
+  const double mean = Mean();
+  const double second = Variance() * (n - 1) / n;
+  if (second == 0) {
+    return 0;
+  }
+  const double third = (sum_of_cubes - 3 * mean * sum_of_squares) / n + 2 * mean * mean * mean;
+  const double g1 = third / std::pow(second, 1.5) * std::sqrt(n * (n - 1)) / (n - 2);
+  // No sample has more; rounding may, where the deviation is tiny beside the mean.
+  return std::clamp(g1, -std::sqrt(n), std::sqrt(n));
 }
 
 absl::StatusOr<SequentialRule> SequentialRule::Create(const SequentialDesign& design) {
@@ -97,15 +120,21 @@ absl::StatusOr<SequentialRule> SequentialRule::Create(const SequentialDesign& de
 }
 
 SequentialRule::SequentialRule(const SequentialDesign& design)
-    : design_(design), looks_(LooksAQuarterApart(design.min, design.max)) {
+    : design_(design),
+      looks_(LooksAQuarterApart(design.min, design.max)),
+      look_confidence_(design.confidence) {
   if (design.method == IntervalMethod::kBernstein) {
     LeaveOutHopelessLooks(design, &looks_);
     look_confidence_ = 1 - (1 - design.confidence) / static_cast<double>(looks_.size());
-  } else {
-    look_confidence_ = design.confidence;
-    for (int64_t n : looks_) {
-      look_factors_.push_back(StudentHalfWidth(1, n, look_confidence_));
-    }
+    return;
+  }
+  if (looks_.size() > 1) {
+    const double z = boost::math::quantile(
+        boost::math::complement(boost::math::normal(), (1 - design.confidence) / 2));
+    skewness_allowance_ = (2 * z * z + 1) / (3 * z);
+  }
+  for (int64_t n : looks_) {
+    student_factors_.push_back(StudentHalfWidth(1, n, look_confidence_));
   }
 }
 
@@ -114,27 +143,34 @@ int64_t SequentialRule::NextLook(int64_t trials) const {
   return next == looks_.end() ? design_.max : *next;
 }
 
-double SequentialRule::HalfWidth(double variance, int64_t trials) const {
-  if (trials < 2) {
-    return std::numeric_limits<double>::infinity();
-  }
+double SequentialRule::StudentFactor(int64_t trials) const {
+  const auto look = std::lower_bound(looks_.begin(), looks_.end(), trials);
+  return look != looks_.end() && *look == trials
+             ? student_factors_[static_cast<size_t>(look - looks_.begin())]
+             : StudentHalfWidth(1, trials, look_confidence_);
+}
+
+double SequentialRule::HalfWidth(int64_t trials, double variance, double skewness) const {
   if (design_.method == IntervalMethod::kBernstein) {
     return BernsteinHalfWidth(variance, trials, design_.bounds.high - design_.bounds.low,
                               look_confidence_);
   }
-  const auto look = std::lower_bound(looks_.begin(), looks_.end(), trials);
-  if (look != looks_.end() && *look == trials) {
-    return look_factors_[static_cast<size_t>(look - looks_.begin())] * std::sqrt(variance);
-  }
-  return StudentHalfWidth(variance, trials, look_confidence_);
+  const double allowance =
+      1 + skewness_allowance_ * std::fabs(skewness) / std::sqrt(static_cast<double>(trials));
+  return StudentFactor(trials) * std::sqrt(variance) * allowance;
 }
 
-bool SequentialRule::IsNarrow(double half_width) const { return half_width <= design_.half_width; }
+double SequentialRule::HalfWidth(const TrialSums& sums) const {
+  if (sums.trials < 2) {
+    return std::numeric_limits<double>::infinity();
+  }
+  return HalfWidth(sums.trials, sums.Variance(), sums.trials > 2 ? sums.Skewness() : 0);
+}
 
 bool SequentialRule::IsDone(const TrialSums& sums) const {
   return sums.trials >= design_.max ||
          (std::binary_search(looks_.begin(), looks_.end(), sums.trials) &&
-          IsNarrow(HalfWidth(sums)));
+          HalfWidth(sums) <= design_.half_width);
 }
 
 Interval SequentialRule::Report(const TrialSums& sums) const {
@@ -153,9 +189,10 @@ Interval SequentialRule::Report(const TrialSums& sums) const {
   return {mean - half_width, mean + half_width};
 }
 
-int64_t SequentialRule::ForecastTrials(double variance) const {
-  const auto stop = std::find_if(looks_.begin(), looks_.end(),
-                                 [&](int64_t n) { return IsNarrow(HalfWidth(variance, n)); });
+int64_t SequentialRule::ForecastTrials(double variance, double skewness) const {
+  const auto stop = std::find_if(looks_.begin(), looks_.end(), [&](int64_t n) {
+    return HalfWidth(n, variance, skewness) <= design_.half_width;
+  });
   return stop == looks_.end() ? design_.max : *stop;
 }
 

@@ -6,20 +6,29 @@
 // anyway. Between looks nothing is decided, so the trials of a cell, and its numbers, are a pure
 // function of its trials' values: not of workers, timing, or other cells.
 //
-// With Student's t (Chow & Robbins 1965, "On the asymptotic theory of fixed-width sequential
-// confidence intervals for the mean", Ann. Math. Stat. 36(2)), the interval reported is mean +-
-// half_width, the width that was asked for, and not the narrower one observed. That is the
-// correction for peeking: stopping selects looks whose variance came out small, so the observed
-// width at the stop is too narrow (as the nominal 95%, with a look at each trial from the eighth
-// on, it covers 93%); the width asked for was fixed beforehand. A cell that stops at max without
-// having met the width reports the observed interval, which nothing selected. Why 95% stays 95%:
-// for normal trials the mean of the first n is independent of all variances up to n (Helmert), and
-// on these alone the stop depends. So the coverage is E[2 Phi(h sqrt(N) / sigma) - 1], with N the
-// stop and h the half-width reported: a number for each half_width / sigma. Its least value over
-// all of them is at or above the confidence for min >= 8 at confidences 0.8 to 0.99, since looks a
-// quarter apart overshoot by more than the stop's bias takes away; hence kMinTrials.
-// tests/stats/sequential_test.cc computes it; coverage_test.cc simulates other distributions. With
-// min = max there is one look, no peeking, and the plain t interval is reported.
+// With Student's t, the observed half-width is t s / sqrt(n) (1 + c |G1| / sqrt(n)), with s the
+// standard deviation, G1 the skewness of the sample and c = (2 z^2 + 1) / (3 z), z being the normal
+// quantile of the confidence: 1.48 at 95%. Half of c is the first term of the error of t under skew
+// (Johnson 1978, "Modified t tests and confidence intervals for asymmetrical populations", JASA
+// 73(363); Hall 1992, "The Bootstrap and Edgeworth Expansion", section 2.6). It counts twice
+// because few trials show less skew than there is, and because stopping selects those that show
+// least. What a cell reports that stopped so is mean +- half_width, the width that was asked for,
+// and not the narrower one observed (Chow & Robbins 1965, "On the asymptotic theory of fixed-width
+// sequential confidence intervals for the mean", Ann. Math. Stat. 36(2)). That is the correction
+// for peeking: stopping selects looks whose deviation came out small, so the observed width is too
+// narrow (taken for what it nominally is, with a look at each trial, 95% cover 93%); the width
+// asked for was there beforehand. A cell that has max trials without meeting the width reports the
+// observed one. With min = max nobody peeks, and the plain t interval is reported.
+//
+// Why 95% stays at least 94%: the mean of normal trials is independent of all that does not move
+// with them (Basu), and on such figures alone, the deviation and skewness up to n, the stop
+// depends. So the coverage is exactly E[2 Phi(h sqrt(N) / sigma) - 1], with N the stop and h the
+// half-width reported: one number for each half_width / sigma. Its least value over all of them is
+// above the confidence from min = 8 on, at confidences from 0.8 to 0.99
+// (tests/stats/sequential_test.cc computes it), because looks a quarter apart overshoot by more
+// than the stop takes away. Other distributions are simulated in tests/stats/coverage_test.cc:
+// binomial, symmetric heavy tails and skew up to the exponential distribution's keep 94%. More
+// skew, or rare collapse, does not: those are for Bernstein.
 //
 // With empirical Bernstein (for rare collapse; see interval.h), each of K looks has its share of
 // the error: the interval of Maurer & Pontil at confidence 1 - (1 - confidence) / K. All K hold at
@@ -27,7 +36,7 @@
 // stop is reported. Looks at which even trials without any variance could not stop are left out,
 // which keeps K small.
 //
-// BCa is no choice here: it is not a function of sums, and its coverage under stopping is unknown.
+// BCa is no choice here: it is not a function of sums, and its coverage under stopping is unproven.
 #pragma once
 
 #include <cstdint>
@@ -40,16 +49,23 @@
 
 namespace bitquake {
 
-// All that a rule knows of the trials of a cell. Add values in the order of their numbers: sums are
-// then the same doubles after a restart.
+// All that a rule knows of the trials of a cell. Sums of whole numbers (images lost) are exact, in
+// any order, up to 2^53; Scaled then gives those of the figures (100 / images of a trial, for
+// percentage points). Other values are to be added in the order of their trials, so that a restart
+// gives the same doubles.
 struct TrialSums {
   int64_t trials = 0;
   double sum = 0;
   double sum_of_squares = 0;
+  double sum_of_cubes = 0;
 
   void Add(double value);
-  double Mean() const;      // NaN without trials
+  TrialSums Scaled(double factor) const;  // of all values times `factor`
+  double Mean() const;                    // NaN without trials
   double Variance() const;  // of a sample (n - 1), never negative; NaN for fewer than two
+  // G1 of Joanes & Gill 1998, "Comparing measures of sample skewness and kurtosis"; in [-sqrt(n),
+  // sqrt(n)]. 0 without variance; NaN for fewer than three.
+  double Skewness() const;
 };
 
 struct SequentialDesign {
@@ -77,23 +93,24 @@ class SequentialRule {  // immutable
   // the trials 0, ..., sums.trials - 1.
   bool IsDone(const TrialSums& sums) const;
   // Observed; infinite for fewer than two trials, where there is none.
-  double HalfWidth(const TrialSums& sums) const { return HalfWidth(sums.Variance(), sums.trials); }
+  double HalfWidth(const TrialSums& sums) const;
   // The interval to report, in the end and (as an interim one) on the way. NaN for fewer than two
   // trials. Bernstein's is cut to the bounds.
   Interval Report(const TrialSums& sums) const;
-  // Where a cell whose variance stays `variance` stops: for forecasts of work. With 0, the fewest
-  // trials at which any cell can stop.
-  int64_t ForecastTrials(double variance) const;
+  // Where a cell stops whose variance and skewness stay these: for forecasts of work. Without
+  // variance, the fewest trials at which any cell can stop.
+  int64_t ForecastTrials(double variance, double skewness) const;
 
  private:
   explicit SequentialRule(const SequentialDesign& design);
-  double HalfWidth(double variance, int64_t trials) const;
-  bool IsNarrow(double half_width) const;
+  double HalfWidth(int64_t trials, double variance, double skewness) const;
+  double StudentFactor(int64_t trials) const;  // t / sqrt(n)
 
   SequentialDesign design_;
   std::vector<int64_t> looks_;
-  double look_confidence_ = 0;        // of the interval at one look
-  std::vector<double> look_factors_;  // Student's t / sqrt(n) at each look
+  double look_confidence_ = 0;           // of the interval at one look
+  double skewness_allowance_ = 0;        // c
+  std::vector<double> student_factors_;  // of each look
 };
 
 }  // namespace bitquake

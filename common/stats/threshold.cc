@@ -42,7 +42,7 @@ double FirstReach(absl::Span<const double> log10_ber, absl::Span<const double> f
   if (above == fit.end()) {
     return kInfinity;
   }
-  const size_t i = static_cast<size_t>(above - fit.begin());
+  const auto i = static_cast<size_t>(above - fit.begin());
   if (fit[i] == loss) {
     return log10_ber[i];
   }

@@ -5,7 +5,8 @@
 // weighted by trials (isotonic regression), and joined by straight lines over log10 BER; the
 // threshold is where that line first reaches the limit. Its interval is the percentile bootstrap's
 // (with tails widened for few trials, ExpandedTail), over trials and not over cells: trial t has
-// nested fault sets at all rates, so a resampled trial brings its losses at every rate along.
+// nested fault sets at all rates, so a resampled trial brings its losses at every rate along. In
+// simulation (threshold_test.cc) nominal 95% cover 93 to 96% of 20 trials.
 //
 // Nothing is extrapolated. A threshold beyond the measured rates is infinite: +inf is "not reached
 // on this grid", -inf is "below the grid". An interval may have such ends, also around a finite

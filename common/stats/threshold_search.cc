@@ -68,7 +68,7 @@ Curve Fit(absl::Span<const MeasuredRate> by_rate, Value value) {
 
 Bracket Bracketed(const Curve& curve, double loss, int grid_size) {
   const auto above = std::lower_bound(curve.fit.begin(), curve.fit.end(), loss);
-  const size_t i = static_cast<size_t>(above - curve.fit.begin());
+  const auto i = static_cast<size_t>(above - curve.fit.begin());
   return {i == 0 ? -1 : curve.rates[i - 1], above == curve.fit.end() ? grid_size : curve.rates[i]};
 }
 

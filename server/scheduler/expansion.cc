@@ -89,14 +89,14 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db,
 // Adds the cells of one variant: granularity, then target, then BER, as the results list them.
 absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
                                  const Surface& surface) {
+  ASSIGN_OR_RETURN(const CellRates cell_rates, CellRates::Make(campaign, surface, variant.format));
   int64_t position = 0;
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     const Granularity& granularity = campaign.granularities[g];
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
                      ExpandTargets(surface, granularity, variant.format));
     for (const Target& target : targets) {
-      ASSIGN_OR_RETURN(const std::vector<double> rates,
-                       CellRates(campaign, granularity, surface, target, variant.format));
+      ASSIGN_OR_RETURN(const std::vector<double> rates, cell_rates.Of(granularity, target));
       if (position + static_cast<int64_t>(rates.size()) > kMaxCells) {
         return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
                                                        variant.model, "; split the campaign"));

@@ -13,6 +13,7 @@
 #include "common/campaign/campaign.h"
 #include "server/service/results_reactor.h"
 #include "server/service/translate.h"
+#include "server/store/trial_reader.h"
 
 namespace bitquake {
 namespace {
@@ -122,6 +123,22 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
   bool ended_ = false;
 };
 
+absl::StatusOr<TrialRecord> FindTrial(const std::string& database,
+                                      const v1::GetTrialRequest& request) {
+  ASSIGN_OR_RETURN(Database db, Database::Open(database, Database::Mode::kReadOnly));
+  // One snapshot of the store for all of it.
+  RETURN_IF_ERROR(db.Run("BEGIN"));
+  ASSIGN_OR_RETURN(TrialRecord record,
+                   ReadTrial(db, request.campaign_id(), request.cell(), request.trial()));
+  ASSIGN_OR_RETURN(const Campaign campaign,
+                   ParseCampaign(record.setup.resolved_json, request.campaign_id()));
+  if (request.trial() >= static_cast<uint32_t>(campaign.trials)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "no trial ", request.trial(), "; trials of a cell are 0 to ", campaign.trials - 1));
+  }
+  return record;
+}
+
 // Answers at once with an error.
 template <typename Message>
 class ErrorReactor final : public grpc::ServerWriteReactor<Message> {
@@ -226,6 +243,18 @@ grpc::ServerWriteReactor<v1::ResultBatch>* CampaignService::StreamResults(
     return new ErrorReactor<v1::ResultBatch>(snapshot.status());
   }
   return new ResultsReactor(database_, *std::move(snapshot), request->images());
+}
+
+grpc::ServerUnaryReactor* CampaignService::GetTrial(grpc::CallbackServerContext* context,
+                                                    const v1::GetTrialRequest* request,
+                                                    v1::TrialRecord* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::StatusOr<TrialRecord> record = FindTrial(database_, *request);
+  if (record.ok()) {
+    *response = ToProto(*record);
+  }
+  reactor->Finish(ToGrpc(record.status()));
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* CampaignService::Control(grpc::CallbackServerContext* context,

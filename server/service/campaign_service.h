@@ -31,6 +31,9 @@ class CampaignService final : public v1::CampaignService::CallbackService {
       grpc::CallbackServerContext* context, const v1::WatchCampaignRequest* request) override;
   grpc::ServerWriteReactor<v1::ResultBatch>* StreamResults(
       grpc::CallbackServerContext* context, const v1::StreamResultsRequest* request) override;
+  grpc::ServerUnaryReactor* GetTrial(grpc::CallbackServerContext* context,
+                                     const v1::GetTrialRequest* request,
+                                     v1::TrialRecord* response) override;
   grpc::ServerUnaryReactor* PauseCampaign(grpc::CallbackServerContext* context,
                                           const v1::PauseCampaignRequest* request,
                                           v1::CampaignStatus* response) override;

@@ -22,6 +22,17 @@ std::string ArchitectureName(const std::string& config_json) {
   return config.is_object() ? config.value("architecture", "") : "";
 }
 
+void FillCounts(const TrialCounts& counts, v1::TrialCounts* message) {
+  message->set_images(counts.images);
+  message->set_top1(counts.top1);
+  message->set_top5(counts.top5);
+  message->set_golden_top1(counts.golden_top1);
+  message->set_golden_top5(counts.golden_top5);
+  message->set_sdc(counts.sdc);
+  message->set_due(counts.due);
+  message->set_inferences(counts.inferences);
+}
+
 }  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
@@ -127,6 +138,42 @@ v1::CellResult ToProto(const CellResult& cell) {
     added->set_faults_digest(trial.faults_digest);
   }
   return result;
+}
+
+v1::TrialRecord ToProto(const TrialRecord& record) {
+  v1::TrialRecord message;
+  const TrialSetup& setup = record.setup;
+  message.set_resolved_json(setup.resolved_json);
+  message.set_data_digest(setup.data_digest);
+  message.set_model(setup.model);
+  message.set_model_digest(setup.model_digest);
+  message.set_chunk(setup.chunk);
+  message.set_format(setup.format);
+  message.set_granularity_index(setup.granularity_index);
+  message.set_target(setup.target);
+  message.set_ber(setup.ber);
+  message.set_finished(record.finished);
+  const TrialMeasurement& measured = record.measured;
+  FillCounts(measured.sum, message.mutable_counts());
+  message.set_flips(measured.flips);
+  for (const int64_t flips : measured.flips_per_bit) {
+    message.add_flips_per_bit(flips);
+  }
+  message.set_faults_digest(measured.faults_digest);
+  for (const FoldMeasurement& fold : measured.folds) {
+    v1::TrialFold* added = message.add_folds();
+    added->set_fold(fold.fold);
+    FillCounts(fold.counts, added->mutable_counts());
+    added->set_right_to_wrong(fold.right_to_wrong);
+    added->set_wrong_to_right(fold.wrong_to_right);
+    added->set_digest(fold.digest);
+    added->set_device_kind(fold.device_kind);
+    added->set_golden_digest(fold.golden_digest);
+    added->set_golden_device_kind(fold.golden_device_kind);
+    added->set_correct(fold.correct.bytes());
+    added->set_same(fold.same.bytes());
+  }
+  return message;
 }
 
 v1::FoldOutcome ToProto(const StoredFoldOutcome& outcome) {

@@ -5,6 +5,7 @@
 #include "bitquake/v1/campaign.pb.h"
 #include "bitquake/v1/worker.pb.h"
 #include "common/report/results.h"
+#include "common/report/trial_record.h"
 #include "grpcpp/support/status.h"
 #include "server/scheduler/work.h"
 #include "server/store/result_reader.h"
@@ -17,6 +18,7 @@ v1::CampaignStatus ToProto(const CampaignSnapshot& snapshot);
 v1::WorkerInfo ToProto(const WorkerSnapshot& worker);
 v1::CampaignInfo ToProto(const StoredCampaign& campaign);
 v1::CellResult ToProto(const CellResult& cell);
+v1::TrialRecord ToProto(const TrialRecord& record);
 v1::FoldOutcome ToProto(const StoredFoldOutcome& outcome);
 v1::Lease ToProto(const LeaseGrant& grant);
 

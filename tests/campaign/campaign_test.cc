@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "absl/strings/str_cat.h"
 
 namespace bitquake {
@@ -10,6 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 constexpr char kMinimal[] = "name: n\nmodels: [m]\ndataset: d\nber: 1e-6\n";
 
@@ -38,6 +41,15 @@ TEST(Campaign, DefaultsAreAsDocumented) {
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kAll);
   EXPECT_EQ(campaign.folds, 0);
   EXPECT_EQ(campaign.compute, "fp32");
+  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kBitFlip);
+  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kBernoulli);
+  EXPECT_THAT(campaign.fault.positions, IsEmpty());
+  EXPECT_EQ(campaign.quantization.scale, Quantization::Scale::kPerTensor);
+  EXPECT_EQ(campaign.quantization.percentile, 100);
+  EXPECT_THAT(campaign.surface.include, IsEmpty());
+  EXPECT_THAT(campaign.surface.exclude, IsEmpty());
+  EXPECT_FALSE(campaign.keep_images);
+  EXPECT_EQ(campaign.attention_distance, Campaign::AttentionDistance::kNone);
 }
 
 TEST(Campaign, ReadsEveryField) {
@@ -104,9 +116,120 @@ TEST(Campaign, AllProblemsAreReportedInOrderOfPlace) {
       "campaign.yaml:5:1: field 'name' is given twice");
 }
 
+TEST(Campaign, ReadsHowWeightsAreStoredAndWhatIsHit) {
+  const Campaign campaign = Parsed(
+      absl::StrCat(kMinimal,
+                   "formats: [fixed(2.6), fp8_e4m3]\nscale: per_channel\n"
+                   "observer: {percentile: 99.9}\nsurface: {include: [norm, '\\.bias$'], exclude: "
+                   "[head]}\nkeep: images\nattention_distance: faulty\n"));
+  ASSERT_EQ(campaign.formats.size(), 2u);
+  EXPECT_EQ(campaign.formats[0].kind, NumberFormat::Kind::kFixed);
+  EXPECT_EQ(campaign.formats[0].bits, 8);
+  EXPECT_EQ(campaign.formats[0].fraction_bits, 6);
+  EXPECT_EQ(campaign.formats[1].kind, NumberFormat::Kind::kFp8E4m3);
+  EXPECT_EQ(campaign.quantization.scale, Quantization::Scale::kPerChannel);
+  EXPECT_EQ(campaign.quantization.percentile, 99.9);
+  EXPECT_THAT(campaign.surface.include, ElementsAre("norm", "\\.bias$"));
+  EXPECT_THAT(campaign.surface.exclude, ElementsAre("head"));
+  EXPECT_TRUE(campaign.keep_images);
+  EXPECT_EQ(campaign.attention_distance, Campaign::AttentionDistance::kFaulty);
+}
+
+TEST(Campaign, FaultModelsTakeTheirFields) {
+  using Kind = FaultModel::Kind;
+  using Sampling = FaultModel::Sampling;
+  const auto fault = [](absl::string_view value) {
+    return Parsed(absl::StrCat(kMinimal, "fault: ", value)).fault;
+  };
+  EXPECT_EQ(fault("stuck_at_1").kind, Kind::kStuckAt1);
+  EXPECT_EQ(fault("word").kind, Kind::kWord);
+  EXPECT_EQ(fault("{kind: word}").kind, Kind::kWord);
+  const FaultModel exact = fault("{kind: stuck_at_0, sampling: exact, bits: [7, 3]}");
+  EXPECT_EQ(exact.kind, Kind::kStuckAt0);
+  EXPECT_EQ(exact.sampling, Sampling::kExact);
+  EXPECT_THAT(exact.positions, ElementsAre(3, 7));
+  EXPECT_EQ(fault("{kind: bit_flip, sampling: bernoulli}").sampling, Sampling::kBernoulli);
+  for (const char* burst : {"{kind: burst, length: 3}", "{burst: 3}"}) {
+    EXPECT_EQ(fault(burst).kind, Kind::kBurst);
+    EXPECT_EQ(fault(burst).burst_length, 3);
+  }
+}
+
+// Of a campaign whose faults have no rate.
+constexpr char kWithoutBer[] = "name: n\nmodels: [m]\ndataset: d\n";
+
+TEST(Campaign, CountsOfFaultsHaveNoRate) {
+  const Campaign campaign =
+      Parsed(absl::StrCat(kWithoutBer, "fault: {kind: bit_flip, count: 5}\ntrials: 3\n"));
+  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kCount);
+  EXPECT_EQ(campaign.fault.count, 5);
+  EXPECT_THAT(campaign.ber, IsEmpty());
+  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_THAT(ToJson(campaign), Not(HasSubstr("\"ber\"")));
+}
+
+TEST(Campaign, ListsOfFaultsHaveOneTrial) {
+  const Campaign campaign = Parsed(absl::StrCat(
+      kWithoutBer, "fault: {kind: list, faults: \"tensor,index,bit\\nw,12,3\\r\\nb,0,0\"}\n"));
+  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kList);
+  ASSERT_EQ(campaign.fault.list.size(), 2u);
+  EXPECT_EQ(campaign.fault.list[0].tensor, "w");
+  EXPECT_EQ(campaign.fault.list[0].index, 12);
+  EXPECT_EQ(campaign.fault.list[0].bit, 3);
+  EXPECT_EQ(campaign.trials, 1);
+  EXPECT_THAT(ToJson(campaign), HasSubstr("\"trials\": 1,"));
+}
+
+TEST(Campaign, FileOfFaultsIsReadByWhoeverCan) {
+  const std::string text = absl::StrCat(kWithoutBer, "fault: {kind: list, file: dir/f.csv}\n");
+  std::string asked;
+  const auto read = [&asked](const std::string& name) -> absl::StatusOr<std::string> {
+    asked = name;
+    return std::string("tensor,index,bit\nw,1,2\n");
+  };
+  const absl::StatusOr<Campaign> campaign = ParseCampaign(text, "f.yaml", read);
+  ASSERT_TRUE(campaign.ok()) << campaign.status();
+  EXPECT_EQ(asked, "dir/f.csv");
+  ASSERT_EQ(campaign->fault.list.size(), 1u);
+  EXPECT_THAT(ToJson(*campaign), HasSubstr("\"faults\": \"tensor,index,bit\\nw,1,2\\n\""));
+  EXPECT_EQ(ErrorOf(text),
+            "campaign.yaml:4:27: fault.file: a file is read by the client, and not here; give its "
+            "text as {kind: list, faults: \"tensor,index,bit\\n...\"}");
+  EXPECT_EQ(ErrorOf(absl::StrCat(kWithoutBer, "fault: {list: f.csv}\n")).substr(0, 45),
+            "campaign.yaml:4:15: fault.list: a file is rea");
+}
+
+TEST(Campaign, EveryKnownFormatIsOneForTheParser) {
+  for (const NumberFormat& format : KnownFormats()) {
+    const Campaign campaign = Parsed(absl::StrCat(kMinimal, "formats: ['", format.Name(), "']\n"));
+    ASSERT_EQ(campaign.formats.size(), 1u);
+    EXPECT_EQ(campaign.formats[0].Name(), format.Name());
+  }
+}
+
+TEST(Campaign, JsonSchemaTakesTheNamesOfFormatsThatTheParserTakes) {
+  const Json schema = Json::parse(CampaignJsonSchema());
+  const std::regex pattern(schema["properties"]["formats"]["items"]["pattern"].get<std::string>());
+  std::vector<std::string> names = {"fp32",     "fp16",  "bf16",   "fp8_e4m3",     "fp8_e5m2",
+                                    "fp8",      "FP32",  "fp321",  "fixed(02.6)",  "fixed(2.06)",
+                                    "fixed(2)", "fixed", "posit8", "fixed(2.6) ",  "xfp32",
+                                    "int08",    "int",   "",       "fixed(2.6)\n", "fixed(-1.6)"};
+  for (int m = 0; m <= 34; ++m) {
+    names.push_back(absl::StrCat("int", m));
+    for (int n = 0; n <= 34; ++n) {
+      names.push_back(absl::StrCat("fixed(", m, ".", n, ")"));
+    }
+  }
+  int taken = 0;
+  for (const std::string& name : names) {
+    const bool known = NumberFormat::FromName(name).ok();
+    taken += known ? 1 : 0;
+    EXPECT_EQ(std::regex_match(name, pattern), known) << name;
+  }
+  EXPECT_EQ(taken, static_cast<int>(KnownFormats().size()));
+}
+
 TEST(Campaign, FieldsOfLaterVersionsAreUnknown) {
-  EXPECT_THAT(ErrorOf(absl::StrCat(kMinimal, "surface: {}\n")),
-              HasSubstr("unknown field 'surface'"));
   EXPECT_THAT(ErrorOf(absl::StrCat(kMinimal, "confidence: 0.95\n")), HasSubstr("unknown field"));
 }
 
@@ -121,6 +244,9 @@ TEST(Campaign, ResolvedFormStatesEveryDefault) {
   "formats": [
     "int8"
   ],
+  "scale": "per_tensor",
+  "observer": "absmax",
+  "surface": {},
   "granularities": [
     "model"
   ],
@@ -134,7 +260,9 @@ TEST(Campaign, ResolvedFormStatesEveryDefault) {
   "trials": 10,
   "images": "all",
   "folds": 0,
-  "compute": "fp32"
+  "compute": "fp32",
+  "keep": "none",
+  "attention_distance": "none"
 }
 )");
 }
@@ -158,10 +286,11 @@ TEST(Campaign, ReferenceNamesEveryField) {
   for (const char* row :
        {"| `name` | a name | required | Names the campaign in results and folders. |",
         "| `trials` | an integer, 1 to 1000000 | `10` | Independent draws of faults in each cell. "
-        "|",
+        "Of a list of faults, 1. |",
         "| `ber.per_decade` | an integer, 1 to 1000 | required |",
         "| `granularities[].head.types` | a list of q, k and v (at most 3), each q, k or v |",
-        "| `images.first` |", "| `fault.sampling` | bernoulli | `bernoulli` |"}) {
+        "| `images.first` |", "| `fault.sampling` | bernoulli or exact | `bernoulli` |",
+        "| `fault.burst` | an integer, 2 to 32 | required | Short for"}) {
     EXPECT_THAT(reference, HasSubstr(row));
   }
 }

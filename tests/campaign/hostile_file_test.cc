@@ -88,6 +88,55 @@ TEST(HostileFile, ManyValues) {
               HasSubstr("ber: has 12000 items; at most 10000 are allowed"));
 }
 
+TEST(HostileFile, HugeListsOfFaults) {
+  const std::string base = "name: n\nmodels: [m]\ndataset: d\nfault: {kind: list, faults: ";
+  EXPECT_THAT(Refusal(base + "\"tensor,index,bit" + Repeated("\\na,0,0", 900'000) + "\"}\n"),
+              HasSubstr("fault.faults: has "));
+  EXPECT_THAT(Refusal(base + "\"tensor,index,bit" + Repeated("\\na,0,0", 500'000) + "\"}\n"),
+              HasSubstr("line 3: repeats the bit of line 2"));
+  EXPECT_THAT(Refusal(base + "\"tensor,index,bit\\n" + Repeated("a,", 500'000) + "\"}\n"),
+              HasSubstr("fields; expected three"));
+  EXPECT_THAT(Refusal(base + "\"tensor,index,bit\\na,0," + Repeated("9", 500'000) + "\"}\n"),
+              HasSubstr("is not a whole number from 0 to 31"));
+}
+
+TEST(HostileFile, LongestListOfFaultsResolvesToAReadableCampaign) {
+  std::string text = "name: n\nmodels: [m]\ndataset: d\nfault: {kind: list, faults: \"";
+  std::string csv = "tensor,index,bit\n";
+  for (int i = 0; csv.size() + 20 < 512 * 1024; ++i) {
+    absl::StrAppend(&csv, "w,", i, ",0\n");
+  }
+  for (const char c : csv) {
+    absl::StrAppend(&text, c == '\n' ? "\\n" : std::string(1, c));
+  }
+  const absl::StatusOr<Campaign> campaign = ParseCampaign(text + "\"}\n", "f");
+  ASSERT_TRUE(campaign.ok()) << campaign.status().message().substr(0, 1000);
+  const absl::StatusOr<Campaign> again = ParseCampaign(ToJson(*campaign), "again");
+  ASSERT_TRUE(again.ok()) << again.status().message().substr(0, 1000);
+  EXPECT_EQ(again->fault.list.size(), campaign->fault.list.size());
+}
+
+TEST(HostileFile, GridsThatResolveToMoreThanAFileMayHold) {
+  std::string text = "name: n\nmodels: [m]\ndataset: d\nber: 0\ngranularities:\n";
+  for (int i = 0; i < 60; ++i) {
+    absl::StrAppend(&text, "- block: {blocks: [", i,
+                    "], ber: {from: 1e-10, to: 1, per_decade: 999}}\n");
+  }
+  EXPECT_THAT(Refusal(text), HasSubstr("with its grids and defaults written out it has"));
+}
+
+TEST(HostileFile, Patterns) {
+  std::string many = "name: n\nmodels: [m]\ndataset: d\nber: 0\nsurface: {include: [";
+  for (int i = 0; i < 64; ++i) {
+    absl::StrAppend(&many, "'", i, "((a{900}){900}){900}', ");
+  }
+  EXPECT_THAT(Refusal(many + "]}\n"), HasSubstr("is not a regular expression (RE2)"));
+  EXPECT_THAT(Refusal("surface: {include: ['" + std::string(1000, '(') + "']}\n"),
+              HasSubstr("is not a regular expression (RE2)"));
+  EXPECT_THAT(Refusal("surface: {include: ['" + Repeated("(") + "']}\n"),
+              HasSubstr("at most 1000 are allowed"));
+}
+
 TEST(HostileFile, Binary) {
   EXPECT_THAT(Refusal(std::string("name: a\0b", 9)), HasSubstr("f:1:8: not text"));
   std::string all_bytes;

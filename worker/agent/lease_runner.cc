@@ -17,7 +17,8 @@
 namespace bitquake {
 namespace {
 
-// Fault lists held at a time: 16 bytes for each faulty word.
+// Fault lists held at a time: 16 bytes for each faulty word, and the engine's as many where bits
+// are set.
 constexpr int64_t kFaultyWordsTogether = int64_t{1} << 24;
 
 // Marks an error after which nothing that this process computes may be believed.
@@ -61,7 +62,7 @@ absl::Status CheckPinned(absl::string_view what, const std::string& found,
 }
 
 void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
-                int bits_per_word, const std::string& golden_digest, v1::TrialReport& report) {
+                const std::string& golden_digest, v1::TrialReport& report) {
   report.set_images(outcome.images);
   report.set_top1(outcome.top1);
   report.set_top5(outcome.top5);
@@ -71,9 +72,9 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   report.set_right_to_wrong(outcome.right_to_wrong);
   report.set_wrong_to_right(outcome.wrong_to_right);
   report.set_due(outcome.due);
-  report.set_flips_wanted(faults.flips());
+  report.set_flips_wanted(outcome.flips_wanted);
   report.set_flips(outcome.flips);
-  for (const int64_t flips : faults.FlipsPerBit(bits_per_word)) {
+  for (const int64_t flips : outcome.flips_per_bit) {
     report.add_flips_per_bit(flips);
   }
   report.set_faults_digest(faults.Digest(surface));
@@ -85,6 +86,61 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   report.set_same(outcome.same.bytes());
 }
 
+// Draws the faults of a lease's trials. What it is made of must outlive it.
+class TrialDraw {
+ public:
+  // Errors: InvalidArgument for a cell that the campaign does not have, or a job of another cell.
+  static absl::StatusOr<TrialDraw> Make(const Campaign& campaign, const Surface& surface,
+                                        const NumberFormat& format, const v1::TrialWork& work) {
+    TrialDraw draw(campaign, surface, format);
+    for (const v1::CellSpec& cell : work.cells()) {
+      RETURN_IF_ERROR(draw.AddCell(cell));
+    }
+    for (const v1::TrialJob& job : work.jobs()) {
+      if (draw.cells_.count(job.cell_id()) == 0) {
+        return absl::InvalidArgumentError(absl::StrCat("job ", job.job_id(), ": unknown cell"));
+      }
+    }
+    return draw;
+  }
+
+  absl::StatusOr<FaultList> Faults(const v1::TrialJob& job) {
+    const v1::CellSpec& cell = *cells_[job.cell_id()];
+    return DrawFaults(surface_, targets_[cell.granularity_index()][cell.target()], campaign_.fault,
+                      format_, campaign_.seed, job.trial(), cell.ber());
+  }
+
+ private:
+  TrialDraw(const Campaign& campaign, const Surface& surface, const NumberFormat& format)
+      : campaign_(campaign), surface_(surface), format_(format) {}
+
+  absl::Status AddCell(const v1::CellSpec& cell) {
+    cells_[cell.cell_id()] = &cell;
+    const int index = cell.granularity_index();
+    if (index < 0 || index >= static_cast<int>(campaign_.granularities.size())) {
+      return absl::InvalidArgumentError(absl::StrCat("cell ", cell.cell_id(), ": granularity ",
+                                                     index, " is not in the campaign"));
+    }
+    if (targets_.count(index) == 0) {
+      ASSIGN_OR_RETURN(std::vector<Target> expanded,
+                       ExpandTargets(surface_, campaign_.granularities[index], format_));
+      for (Target& target : expanded) {
+        targets_[index][target.name] = std::move(target);
+      }
+    }
+    return targets_[index].count(cell.target()) > 0
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError(
+                     absl::StrCat("cell ", cell.cell_id(), ": no target '", cell.target(), "'"));
+  }
+
+  const Campaign& campaign_;
+  const Surface& surface_;
+  const NumberFormat& format_;
+  std::map<int, std::map<std::string, Target>> targets_;  // by granularity, by name
+  std::map<int64_t, const v1::CellSpec*> cells_;
+};
+
 }  // namespace
 
 struct LeaseRunner::Bench {
@@ -93,7 +149,7 @@ struct LeaseRunner::Bench {
   std::shared_ptr<const OpenModel> model;
   Surface surface;  // the campaign's, of the model
   std::shared_ptr<const OpenImages> images;
-  Evaluator* evaluator;
+  Evaluator* evaluator = nullptr;
 };
 
 void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cancelled,
@@ -134,8 +190,7 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
   counted(std::move(end));
 }
 
-absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
-                                                        const std::function<bool()>& cancelled) {
+absl::StatusOr<LeaseRunner::Bench> LeaseRunner::PrepareModel(const v1::Lease& lease) {
   const v1::CampaignContext& context = lease.campaign();
   Bench bench;
   ASSIGN_OR_RETURN(bench.campaign, ParseCampaign(context.resolved_json(), context.campaign_id()));
@@ -143,23 +198,34 @@ absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
   ASSIGN_OR_RETURN(bench.model, workbench_->Model(lease.model()));
   RETURN_IF_ERROR(CheckPinned(absl::StrCat("model '", lease.model(), "'"), bench.model->digest,
                               context.model_digest()));
-  ASSIGN_OR_RETURN(bench.images,
-                   workbench_->Images(bench.campaign,
-                                      bench.model->snapshot.architecture.preprocessing, cancelled));
-  RETURN_IF_ERROR(CheckPinned(absl::StrCat("data set '", bench.campaign.dataset, "'"),
-                              bench.images->digest, context.data_digest()));
   ASSIGN_OR_RETURN(bench.surface,
                    MakeSurface(bench.model->snapshot.architecture, bench.model->snapshot.Tensors(),
                                bench.campaign.surface));
+  return bench;
+}
+
+absl::Status LeaseRunner::PrepareEvaluator(const v1::Lease& lease, Bench& bench) {
   EvaluatorOptions options;
   options.surface = bench.surface;
   options.quantization = bench.campaign.quantization;
   options.format = bench.format;
   options.compute = bench.campaign.compute;
-  options.chunk = context.chunk();
+  options.chunk = lease.campaign().chunk();
   options.keep_images = bench.campaign.keep_images;
   ASSIGN_OR_RETURN(bench.evaluator,
-                   workbench_->EvaluatorFor(context.campaign_id(), *bench.model, options));
+                   workbench_->EvaluatorFor(lease.campaign().campaign_id(), *bench.model, options));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
+                                                        const std::function<bool()>& cancelled) {
+  ASSIGN_OR_RETURN(Bench bench, PrepareModel(lease));
+  ASSIGN_OR_RETURN(bench.images,
+                   workbench_->Images(bench.campaign,
+                                      bench.model->snapshot.architecture.preprocessing, cancelled));
+  RETURN_IF_ERROR(CheckPinned(absl::StrCat("data set '", bench.campaign.dataset, "'"),
+                              bench.images->digest, lease.campaign().data_digest()));
+  RETURN_IF_ERROR(PrepareEvaluator(lease, bench));
   return bench;
 }
 
@@ -235,34 +301,10 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
 absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                     const std::function<void(v1::OutcomeReport)>& report) {
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
-  const Surface& surface = bench.surface;
-  std::map<int, std::map<std::string, Target>> targets;  // by granularity, by name
-  std::map<int64_t, const v1::CellSpec*> cells;
-  for (const v1::CellSpec& cell : lease.trials().cells()) {
-    cells[cell.cell_id()] = &cell;
-    const int index = cell.granularity_index();
-    if (index < 0 || index >= static_cast<int>(bench.campaign.granularities.size())) {
-      return absl::InvalidArgumentError(absl::StrCat("cell ", cell.cell_id(), ": granularity ",
-                                                     index, " is not in the campaign"));
-    }
-    if (targets.count(index) == 0) {
-      ASSIGN_OR_RETURN(std::vector<Target> expanded,
-                       ExpandTargets(surface, bench.campaign.granularities[index], bench.format));
-      for (Target& target : expanded) {
-        targets[index][target.name] = std::move(target);
-      }
-    }
-    if (targets[index].count(cell.target()) == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cell ", cell.cell_id(), ": no target '", cell.target(), "'"));
-    }
-  }
-
+  ASSIGN_OR_RETURN(TrialDraw draw,
+                   TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
   std::map<int, std::vector<const v1::TrialJob*>> by_fold;
   for (const v1::TrialJob& job : lease.trials().jobs()) {
-    if (cells.count(job.cell_id()) == 0) {
-      return absl::InvalidArgumentError(absl::StrCat("job ", job.job_id(), ": unknown cell"));
-    }
     by_fold[job.fold()].push_back(&job);
   }
   for (const auto& [fold, jobs] : by_fold) {
@@ -275,11 +317,7 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
       std::vector<TrialRequest> requests;
       int64_t words = 0;
       for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
-        const v1::CellSpec& cell = *cells[jobs[next]->cell_id()];
-        ASSIGN_OR_RETURN(FaultList drawn,
-                         DrawFaults(surface, targets[cell.granularity_index()][cell.target()],
-                                    bench.campaign.fault, bench.format, bench.campaign.seed,
-                                    jobs[next]->trial(), cell.ber()));
+        ASSIGN_OR_RETURN(FaultList drawn, draw.Faults(*jobs[next]));
         lists.push_back(std::move(drawn));
         for (const TensorFaults& tensor : lists.back().tensors) {
           words += static_cast<int64_t>(tensor.faults.size());
@@ -296,12 +334,26 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
         v1::OutcomeReport message;
         v1::TrialReport* trial = message.mutable_trial();
         trial->set_job_id((*outcomes)[i].id);
-        FillReport((*outcomes)[i], lists[i], surface, bench.format.bits, golden.digest, *trial);
+        FillReport((*outcomes)[i], lists[i], bench.surface, golden.digest, *trial);
         report(std::move(message));
       }
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<TrialFlips>> LeaseRunner::Flips(const v1::Lease& lease) {
+  ASSIGN_OR_RETURN(Bench bench, PrepareModel(lease));
+  RETURN_IF_ERROR(PrepareEvaluator(lease, bench));
+  ASSIGN_OR_RETURN(TrialDraw draw,
+                   TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
+  std::vector<TrialFlips> flips;
+  for (const v1::TrialJob& job : lease.trials().jobs()) {
+    ASSIGN_OR_RETURN(const FaultList drawn, draw.Faults(job));
+    ASSIGN_OR_RETURN(FaultList real, bench.evaluator->RealFlips(drawn));
+    flips.push_back({job.job_id(), bench.surface, std::move(real)});
+  }
+  return flips;
 }
 
 }  // namespace bitquake

@@ -81,6 +81,10 @@ class Evaluator {
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;
+
+  // The bits of golden's words that a fault list really changes, as a list that inverts them.
+  // Errors: InvalidArgument for a list that does not fit the surface.
+  virtual absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const = 0;
 };
 
 struct EvaluatorOptions {
@@ -88,13 +92,15 @@ struct EvaluatorOptions {
   Quantization quantization;
   Surface surface;  // fault lists number its tensors; empty: the model's default surface
   std::string compute = "fp32";
-  int chunk = 0;             // images a forward; positive
-  int threads = 1;           // chunks at a time
-  bool keep_images = false;  // outcomes say which images were right
+  int chunk = 0;                   // images a forward; positive
+  int threads = 1;                 // chunks at a time
+  bool keep_images = false;        // outcomes say which images were right
+  bool allow_torchscript = false;  // run networks that come as code (model.ts)
 };
 
 // An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
-// (weights that do not fit the architecture or the format), Unimplemented (compute).
+// (weights that do not fit the architecture or the format), Unimplemented (compute),
+// FailedPrecondition (TorchScript that is not allowed).
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
                                                            const EvaluatorOptions& options);
 

@@ -1,0 +1,253 @@
+// `replay`: one trial computed again on this machine, and held against what is stored. The engine
+// runs in a worker program, so that this one stays small.
+#include <stdlib.h>
+
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/child_process.h"
+#include "client/cli/command.h"
+#include "client/cli/fleet.h"
+#include "client/cli/run_directory.h"
+#include "common/base/file.h"
+#include "common/base/status.h"
+#include "common/base/status_macros.h"
+#include "common/campaign/campaign.h"
+#include "nlohmann/json.hpp"
+
+namespace bitquake {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  std::string campaign;
+  int64_t cell = 0;
+  uint32_t trial = 0;
+  bool print = false;
+  std::string model;
+  std::string data;
+  bool allow_torchscript = false;
+  std::vector<std::string> model_roots;
+  std::vector<std::string> data_roots;
+  std::string cache;
+  std::string device = "cpu";
+  int threads = 0;  // 0: the worker's default
+};
+
+// Removed with all that is in it.
+class PrivateFolder {
+ public:
+  static absl::StatusOr<std::unique_ptr<PrivateFolder>> Create() {
+    std::string name = (fs::temp_directory_path() / "bitquake-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      return ErrnoStatus(name);
+    }
+    return std::unique_ptr<PrivateFolder>(new PrivateFolder(name));
+  }
+  ~PrivateFolder() {
+    std::error_code ignored;
+    fs::remove_all(name_, ignored);
+  }
+  std::string Path(const std::string& name) const { return name_ + "/" + name; }
+
+ private:
+  explicit PrivateFolder(std::string name) : name_(std::move(name)) {}
+  const std::string name_;
+};
+
+bool IsRunDirectory(const std::string& campaign) {
+  std::error_code error;
+  return fs::exists(fs::path(campaign) / "run.json", error);
+}
+
+// A run directory's store holds one campaign.
+absl::StatusOr<TrialRecord> OnlyCampaignsTrial(Client& client, const RunDirectory& run,
+                                               const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::vector<CampaignStatus> campaigns, client.List());
+  if (campaigns.size() != 1) {
+    return absl::NotFoundError(
+        absl::StrCat(run.database(), " holds ", campaigns.size(), " campaigns, not one"));
+  }
+  return client.Trial(campaigns[0].id, flags.cell, flags.trial);
+}
+
+// From the coordinator of a run that is going on; else from one of our own on its store.
+absl::StatusOr<TrialRecord> TrialOfRun(RunDirectory& run, const Flags& flags) {
+  ASSIGN_OR_RETURN(const std::string address, run.SocketAddress());
+  const std::unique_ptr<Client> client = Client::Connect(address);
+  absl::StatusOr<TrialRecord> record = OnlyCampaignsTrial(*client, run, flags);
+  if (!absl::IsUnavailable(record.status())) {
+    return record;
+  }
+  if (!fs::exists(run.database())) {
+    return absl::NotFoundError(absl::StrCat(run.database(), ": no such file"));
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> server,
+                   StartServer(
+                       run, address, {}, [](const std::string&) {}, [](const absl::Status&) {}));
+  const std::unique_ptr<Client> own = Client::Connect(address, {absl::Minutes(1)});
+  return OnlyCampaignsTrial(*own, run, flags);
+}
+
+absl::StatusOr<TrialRecord> TrialOfServer(const Flags& flags, const Session& session) {
+  absl::StatusOr<TrialRecord> record =
+      session.Connect()->Trial(flags.campaign, flags.cell, flags.trial);
+  return absl::IsUnavailable(record.status())
+             ? Annotate(record.status(),
+                        absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"))
+             : record;
+}
+
+// Where the model and the data set are, as the worker takes it.
+absl::StatusOr<std::vector<std::string>> Places(const TrialSetup& setup, const RunDirectory* run,
+                                                const Flags& flags) {
+  ASSIGN_OR_RETURN(const Campaign campaign, ParseCampaign(setup.resolved_json, "campaign"));
+  std::string model = flags.model;
+  std::string data = flags.data;
+  if (run != nullptr && model.empty()) {
+    const auto found = run->state().models.find(setup.model);
+    model = found == run->state().models.end() ? "" : found->second;
+  }
+  if (run != nullptr && data.empty()) {
+    data = run->state().dataset_folder;
+  }
+  std::vector<std::string> arguments;
+  if (!model.empty()) {
+    arguments.insert(arguments.end(),
+                     {"--model", setup.model + "=" + fs::absolute(model).string()});
+  }
+  if (!data.empty()) {
+    arguments.insert(arguments.end(),
+                     {"--data", campaign.dataset + "=" + fs::absolute(data).string()});
+  }
+  if (flags.allow_torchscript || (run != nullptr && run->state().allow_torchscript)) {
+    arguments.push_back("--allow-torchscript");
+  }
+  for (const std::string& root : flags.model_roots) {
+    arguments.insert(arguments.end(), {"--model-root", root});
+  }
+  for (const std::string& root : flags.data_roots) {
+    arguments.insert(arguments.end(), {"--data-root", root});
+  }
+  return arguments;
+}
+
+// Says "identical", or what differs; false in that case.
+bool Tell(const TrialRecord& record, const TrialMeasurement& now, const Flags& flags, bool json) {
+  const std::vector<std::string> differences = Differences(record.measured, now);
+  const std::vector<std::string> others = OtherDeviceKinds(record.measured, now);
+  const std::string here = now.folds.empty() ? "" : now.folds.front().device_kind;
+  if (json) {
+    std::cout << nlohmann::ordered_json{{"cell", flags.cell},
+                                        {"trial", flags.trial},
+                                        {"identical", differences.empty()},
+                                        {"differences", differences},
+                                        {"device", here},
+                                        {"other_devices", others}}
+                     .dump(1)
+              << "\n";
+    return differences.empty();
+  }
+  const std::string devices =
+      others.empty()
+          ? ""
+          : absl::StrCat("stored on ", absl::StrJoin(others, " and "), ", computed now on ", here,
+                         ": between kinds of devices near-ties may differ\n");
+  if (differences.empty()) {
+    std::cerr << "identical: cell " << flags.cell << ", trial " << flags.trial << ", "
+              << now.folds.size() << (now.folds.size() == 1 ? " fold, " : " folds, ")
+              << now.sum.images << " images\n"
+              << devices;
+    return true;
+  }
+  std::cerr << "bitquake: cell " << flags.cell << ", trial " << flags.trial
+            << " is not what is stored:\n  " << absl::StrJoin(differences, "\n  ") << "\n"
+            << devices;
+  return false;
+}
+
+absl::Status Replay(const Flags& flags, Session& session) {
+  std::optional<RunDirectory> run;
+  TrialRecord record;
+  if (IsRunDirectory(flags.campaign)) {
+    ASSIGN_OR_RETURN(RunDirectory opened, RunDirectory::Open(flags.campaign));
+    run.emplace(std::move(opened));
+    ASSIGN_OR_RETURN(record, TrialOfRun(*run, flags));
+  } else {
+    ASSIGN_OR_RETURN(record, TrialOfServer(flags, session));
+  }
+  if (!record.finished && !flags.print) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("trial ", flags.trial, " of cell ", flags.cell,
+                     " has no outcome to compare with; its faults come with --print"));
+  }
+  ASSIGN_OR_RETURN(const std::string worker, SisterProgram("bitquake-worker"));
+  ASSIGN_OR_RETURN(std::vector<std::string> arguments,
+                   Places(record.setup, run.has_value() ? &*run : nullptr, flags));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PrivateFolder> folder, PrivateFolder::Create());
+  RETURN_IF_ERROR(WriteFileAtomically(folder->Path("trial.json"), ToJson(record.setup)));
+  const std::string outcome = folder->Path("outcome.json");
+  arguments.insert(arguments.end(), {"--replay", folder->Path("trial.json"), "--device",
+                                     flags.device, "--threads", absl::StrCat(flags.threads)});
+  if (!flags.cache.empty()) {
+    arguments.insert(arguments.end(), {"--cache", flags.cache});
+  }
+  if (!flags.print) {
+    arguments.insert(arguments.end(), {"--outcome", outcome});
+  }
+  RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"),
+                           /*quiet=*/session.flags.json));
+  if (flags.print) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(outcome));
+  ASSIGN_OR_RETURN(const TrialMeasurement now, TrialMeasurementFromJson(text));
+  if (!Tell(record, now, flags, session.flags.json)) {
+    session.exit_code = kFailed;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddReplay(CLI::App& app, Session& session) {
+  CLI::App* command = app.add_subcommand(
+      "replay", "Print a trial's faults, compute it again, and compare with what is stored");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("CAMPAIGN", flags->campaign, "run directory, or a campaign of --server")
+      ->required();
+  command->add_option("CELL", flags->cell, "its number, the last column of cells.csv")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("TRIAL", flags->trial, "its number in the cell, from 0")->required();
+  CLI::Option* print =
+      command->add_flag("--print", flags->print,
+                        "only print the faults (tensor,index,bit), which `fault: list` takes");
+  command->add_option("--model", flags->model, "the model's folder, if it is elsewhere now");
+  command->add_option("--data", flags->data, "the data set's folder, if it is elsewhere now");
+  command
+      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
+      ->envname("BITQUAKE_MODEL_ROOT");
+  command
+      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
+      ->envname("BITQUAKE_DATA_ROOT");
+  command->add_flag("--allow-torchscript", flags->allow_torchscript,
+                    "run a model that comes as code (model.ts); as the run was allowed to");
+  command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
+  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
+      ->check(CLI::Range(0, 1024));
+  AddServerFlag(*command, session);
+  command
+      ->add_flag("--json", session.flags.json, "print whether it is identical as JSON, no faults")
+      ->excludes(print);
+  command->footer("Example: bitquake replay runs/first 14 3");
+  command->callback([flags, &session] { session.Finish(Replay(*flags, session)); });
+}
+
+}  // namespace bitquake
