@@ -126,7 +126,7 @@ class Trials(unittest.TestCase):
         print(f"{name:10} {json.dumps(fault)} at {ber:g}: {outcome['flips']} flips, golden "
               f"{outcome['golden_top1']}, top-1 {outcome['top1']} here {top1} of {images}, "
               f"non-finite {outcome['due']} here {(~finite).sum()}, differing {differing} by "
-              f"{lead} of logits to {np.abs(logits[finite]).max() if finite.any() else 0:.3g}")
+              f"{lead} of logits to {np.abs(logits[finite]).max(initial=0):.3g}", flush=True)
         self.assertEqual(outcome["images"], images)
         self.assertGreater(outcome["flips"], 0)
         self.assertLessEqual(len(differing), 0.0005 * images)
