@@ -1,12 +1,11 @@
 // The interval of a mean over independent, identically distributed trials, by one of three methods.
 // `interval: t | bca | bernstein` in a campaign picks one:
 //
-// | method    | assumes                                   | choose it for |
-// |-----------|-------------------------------------------|----------------------------------------|
-// | t         | a mean of nearly normal error             | almost everything; the default | | bca
-// | the sample shows the distribution's shape | 30 trials and more, skewed outcomes    | |
-// bernstein | bounds that every trial keeps             | rare collapse: most trials lose        |
-// |           |                                           | nothing, one in a hundred everything |
+//   t          assumes a mean of nearly normal error; for almost everything, and the default.
+//   bca        assumes that the sample shows the distribution's shape; for skewed outcomes of 30
+//              trials and more.
+//   bernstein  assumes bounds that every trial keeps; for rare collapse, where most trials lose
+//              nothing and one in a hundred everything.
 //
 // t covers less than it says of few trials that are skewed (as is the exponential distribution: 90%
 // of ten, 93% of thirty) or that have hardly an image changed (under about ten over all trials; its
