@@ -40,6 +40,7 @@ struct Flags {
   std::string replay;   // a TrialSetup, as JSON
   std::string outcome;  // where its TrialMeasurement goes
   int threads = 0;
+  bool allow_torchscript = false;
 };
 
 std::string DefaultCache() {
@@ -79,6 +80,7 @@ absl::StatusOr<WorkbenchOptions> MakeBench(const Flags& flags) {
   bench.cache_folder = flags.cache.empty() ? DefaultCache() : flags.cache;
   bench.threads =
       flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
+  bench.allow_torchscript = flags.allow_torchscript;
   bench.create_evaluator = CreateEvaluator;
   return bench;
 }
@@ -141,6 +143,8 @@ int main(int argc, char** argv) {
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
+  app.add_flag("--allow-torchscript", flags.allow_torchscript,
+               "run models that come as code (model.ts), with the rights of this process");
   // Hidden: the request and the answer are `bitquake replay`'s.
   app.add_option("--replay", flags.replay)->group("");
   app.add_option("--outcome", flags.outcome)->group("");

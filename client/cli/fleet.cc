@@ -61,6 +61,9 @@ absl::Status Fleet::Start(const RunDirectory& run, const std::string& address,
       child.arguments.push_back("--model");
       child.arguments.push_back(name + "=" + folder);
     }
+    if (run.state().allow_torchscript) {
+      child.arguments.push_back("--allow-torchscript");
+    }
     if (!options.cache.empty()) {
       child.arguments.push_back("--cache");
       child.arguments.push_back(options.cache);

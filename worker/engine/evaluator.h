@@ -95,9 +95,10 @@ struct EvaluatorOptions {
   Quantization quantization;
   Surface surface;  // fault lists number its tensors; empty: the model's default surface
   std::string compute = "fp32";
-  int chunk = 0;             // images a forward; positive
-  int threads = 1;           // chunks at a time
-  bool keep_images = false;  // outcomes say which images were right
+  int chunk = 0;                   // images a forward; positive
+  int threads = 1;                 // chunks at a time
+  bool allow_torchscript = false;  // run networks that come as code (model.ts)
+  bool keep_images = false;        // outcomes say which images were right
   // Attention distances, summed over the fold's images, in golden outcomes and in those of trials
   // (which takes golden's).
   bool golden_attention = false;
@@ -106,7 +107,7 @@ struct EvaluatorOptions {
 
 // An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
 // (weights that do not fit the architecture or the format, attention distances of a network that
-// has none), Unimplemented (compute).
+// has none), Unimplemented (compute), FailedPrecondition (TorchScript that is not allowed).
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
                                                            const EvaluatorOptions& options);
 
