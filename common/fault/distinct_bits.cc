@@ -16,7 +16,7 @@ namespace bitquake {
 namespace {
 
 // So many bits are all put in order, in one pass instead of two.
-constexpr int64_t kFew = 1 << 20;
+constexpr int64_t kFew = 1 << 16;
 
 struct TargetBit {
   int tensor;
@@ -149,8 +149,9 @@ absl::StatusOr<FaultList> DrawDistinctBits(const FaultSampler& sampler, const Su
   const DistinctBits drawn(sampler, surface, target, bits_per_word, positions, trial);
   const auto wanted = static_cast<double>(count);
   const auto all = static_cast<double>(bits);
-  // Three standard deviations: few draws need a second round. In the end the bounds are 0 and 1.
-  for (double slack = 3 * std::sqrt(wanted) + 3;; slack *= 4) {
+  // Two standard deviations: one draw in twenty needs a second round. In the end the bounds are 0
+  // and 1.
+  for (double slack = 2 * std::sqrt(wanted) + 2;; slack *= 4) {
     const double from = count <= kFew ? 0 : std::max(0.0, (wanted - slack) / all);
     const double below = std::min(1.0, (wanted + slack) / all);
     FaultList in = drawn.Below(from);

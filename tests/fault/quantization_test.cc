@@ -95,6 +95,18 @@ TEST(PercentileObserver, LiesBetweenTheOrderStatisticsOfTheMagnitudes) {
   }
 }
 
+TEST(PercentileObserver, IsThatOfNumpyToTheLastBit) {
+  // Found by search: low + (high - low) * t would round to the neighbour in fp32.
+  EXPECT_EQ(
+      Quantize({0.21878443658351898f, 1.0561232566833496f}, Int(2), Percentile(93.5005191140219))
+          ->ScaleOf(0),
+      1.001700520515442f);
+  EXPECT_EQ(
+      Quantize({0.28968295454978943f, 1.2237141132354736f}, Int(2), Percentile(54.0871644179799))
+          ->ScaleOf(0),
+      0.7948739528656006f);
+}
+
 TEST(PercentileObserver, FollowsItsDefinition) {
   for (const int size : {1, 2, 3, 10, 999, 5000}) {
     const std::vector<float> weights = GaussianWeights(size);
