@@ -1,6 +1,6 @@
 // A campaign, as a person states it: models x formats x granularities x bit-error rates x trials.
-// The file's fields are described once, in schema.cc; parsing, its errors, the JSON Schema and the
-// reference documentation all come from there.
+// The file's fields are described once, in schema.cc and what it calls; parsing, its errors, the
+// JSON Schema and the reference documentation all come from there.
 #pragma once
 
 #include <cstdint>

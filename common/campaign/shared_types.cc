@@ -1,11 +1,10 @@
 #include "common/campaign/shared_types.h"
 
-#include <re2/re2.h>
-
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/pattern.h"
 #include "common/campaign/ber_grid.h"
 #include "common/campaign/scalar.h"
 
@@ -31,13 +30,11 @@ std::optional<Complaint> CheckGrid(const Json& grid) {
 }
 
 std::optional<Complaint> CheckPattern(const Json& text) {
-  const std::string pattern = text.get<std::string>();
-  const RE2 compiled(pattern, RE2::Quiet);
-  if (compiled.ok()) {
+  const absl::StatusOr<Pattern> pattern = Pattern::Compile(text.get<std::string>());
+  if (pattern.ok()) {
     return std::nullopt;
   }
-  return Complaint{"", absl::StrCat("'", Shown(pattern), "' is not a regular expression (RE2): ",
-                                    Shown(compiled.error()))};
+  return Complaint{"", std::string(pattern.status().message())};
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 #include "common/fault/granularity.h"
 
-#include <re2/re2.h>
-
 #include "absl/strings/str_cat.h"
+#include "common/base/pattern.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -49,11 +48,7 @@ absl::Status CheckPattern(const Granularity& granularity) {
     return absl::InvalidArgumentError(
         "granularity 'regex' needs a pattern to match tensors' names with; give 'match'");
   }
-  if (const RE2 pattern(granularity.pattern, RE2::Quiet); !pattern.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", granularity.pattern, "' is not a regular expression (RE2): ", pattern.error()));
-  }
-  return absl::OkStatus();
+  return Pattern::Compile(granularity.pattern).status();
 }
 
 }  // namespace

@@ -1,16 +1,16 @@
 #include "common/fault/target.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/pattern.h"
 #include "common/base/status_macros.h"
 #include "common/base/suggest.h"
 
@@ -31,6 +31,8 @@ absl::string_view PartName(Part part) {
       return "mlp";
     case Part::kHead:
       return "head";
+    case Part::kNone:
+      break;
   }
   return "";
 }
@@ -130,9 +132,9 @@ void AddHeads(const Surface& surface, int index, const Granularity& granularity,
   }
 }
 
-// Adds the words of one tensor to the targets that they belong to. `pattern` is regex's.
+// Adds the words of one tensor to the targets that they belong to. `pattern` is regex's, else null.
 void AddTensor(const Surface& surface, int index, const Granularity& granularity,
-               const RE2& pattern, TargetList* out) {
+               const Pattern* pattern, TargetList* out) {
   const SurfaceTensor& tensor = surface[index];
   const WordRange whole = {index, 0, tensor.words()};
   switch (granularity.kind) {
@@ -149,6 +151,9 @@ void AddTensor(const Surface& surface, int index, const Granularity& granularity
       out->Add(tensor.name, whole);
       break;
     case Kind::kPart:
+      if (tensor.part == Part::kNone) {
+        break;
+      }
       if (!granularity.per_block) {
         out->Add(std::string(PartName(tensor.part)), whole);
       } else if (!tensor.block.empty()) {
@@ -166,7 +171,7 @@ void AddTensor(const Surface& surface, int index, const Granularity& granularity
       }
       break;
     case Kind::kRegex:
-      if (RE2::PartialMatch(tensor.name, pattern)) {
+      if (pattern->Matches(tensor.name)) {
         out->Add(granularity.name.empty() ? granularity.pattern : granularity.name, whole);
       }
       break;
@@ -243,11 +248,15 @@ absl::StatusOr<std::vector<Target>> ExpandTargets(const Surface& surface,
                                                   const NumberFormat& format) {
   RETURN_IF_ERROR(CheckGranularity(granularity, format));
   ASSIGN_OR_RETURN(const std::set<std::string> blocks, ChosenBlocks(surface, granularity));
-  const RE2 pattern(granularity.pattern, RE2::Quiet);
+  std::optional<Pattern> pattern;
+  if (granularity.kind == Kind::kRegex) {
+    ASSIGN_OR_RETURN(pattern, Pattern::Compile(granularity.pattern));
+  }
   TargetList list(granularity.Name());
   for (int i = 0; i < static_cast<int>(surface.size()); ++i) {
-    if (blocks.empty() || blocks.count(surface[i].block) > 0) {
-      AddTensor(surface, i, granularity, pattern, &list);
+    const bool chosen = blocks.empty() || blocks.count(surface[i].block) > 0;
+    if (chosen && surface[i].words() > 0) {
+      AddTensor(surface, i, granularity, pattern ? &*pattern : nullptr, &list);
     }
   }
   std::vector<Target> targets = std::move(list).Take();

@@ -62,12 +62,12 @@ inline Surface DeepVitSurface() {
   return surface;
 }
 
-// Neither blocks nor attention.
+// A TorchScript network: neither blocks nor attention nor parts are known.
 inline Surface CnnSurface() {
-  return {{"conv1.weight", {16, 3, 3, 3}, "", Part::kEmbed, std::nullopt},
-          {"layer1.0.conv1.weight", {16, 16, 3, 3}, "", Part::kEmbed, std::nullopt},
-          {"layer1.0.conv2.weight", {16, 16, 3, 3}, "", Part::kEmbed, std::nullopt},
-          {"fc.weight", {10, 16}, "", Part::kHead, std::nullopt}};
+  return {{"conv1.weight", {16, 3, 3, 3}, "", Part::kNone, std::nullopt},
+          {"layer1.0.conv1.weight", {16, 16, 3, 3}, "", Part::kNone, std::nullopt},
+          {"layer1.0.conv2.weight", {16, 16, 3, 3}, "", Part::kNone, std::nullopt},
+          {"fc.weight", {10, 16}, "", Part::kNone, std::nullopt}};
 }
 
 struct FamilySurface {

@@ -38,12 +38,13 @@ Granularity EachBit(Granularity granularity) {
 
 // All that match nothing on a surface without attention or blocks are left out there.
 std::vector<Granularity> GranularitiesOf(const Surface& surface) {
-  std::vector<Granularity> all = {Of(Kind::kModel), Of(Kind::kTensor), Of(Kind::kPart)};
+  std::vector<Granularity> all = {Of(Kind::kModel), Of(Kind::kTensor)};
   Granularity regex = Of(Kind::kRegex);
   regex.pattern = "weight$";
   all.push_back(regex);
   if (!surface.front().block.empty() || !surface[surface.size() / 2].block.empty()) {
     all.push_back(Of(Kind::kBlock));
+    all.push_back(Of(Kind::kPart));
     all.push_back(PerBlock(Kind::kPart));
     all.push_back(Of(Kind::kType));
     all.push_back(PerBlock(Kind::kType));
@@ -141,7 +142,14 @@ TEST_P(TargetPartition, TensorsPartTheModel) {
   ExpectPartition(Expand(Of(Kind::kTensor)), Model());
 }
 
-TEST_P(TargetPartition, PartsPartTheModel) { ExpectPartition(Expand(Of(Kind::kPart)), Model()); }
+TEST_P(TargetPartition, PartsPartTheModel) {
+  if (!has_attention()) {
+    EXPECT_EQ(ExpandTargets(surface(), Of(Kind::kPart), kInt4).status().code(),
+              absl::StatusCode::kNotFound);
+    return;
+  }
+  ExpectPartition(Expand(Of(Kind::kPart)), Model());
+}
 
 TEST_P(TargetPartition, BitsPartTheModel) {
   const std::vector<Target> bits = Expand(Of(Kind::kBit));
@@ -150,10 +158,12 @@ TEST_P(TargetPartition, BitsPartTheModel) {
 }
 
 TEST_P(TargetPartition, BlocksEmbeddingAndHeadPartTheModel) {
-  std::vector<Target> targets;
-  if (has_attention()) {
-    targets = Expand(Of(Kind::kBlock));
+  if (!has_attention()) {
+    EXPECT_EQ(ExpandTargets(surface(), Of(Kind::kBlock), kInt4).status().code(),
+              absl::StatusCode::kNotFound);
+    return;
   }
+  std::vector<Target> targets = Expand(Of(Kind::kBlock));
   targets.push_back(Tensors([](const SurfaceTensor& tensor) {
     return tensor.block.empty() && tensor.part == Part::kEmbed;
   }));
