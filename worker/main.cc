@@ -143,11 +143,11 @@ int main(int argc, char** argv) {
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
+  app.add_flag("--allow-torchscript", flags.allow_torchscript,
+               "run models that come as code (model.ts), with the rights of this process");
   // Hidden: the request and the answer are `bitquake replay`'s.
   app.add_option("--replay", flags.replay)->group("");
   app.add_option("--outcome", flags.outcome)->group("");
-  app.add_flag("--allow-torchscript", flags.allow_torchscript,
-               "run models that come as code (model.ts), with the rights of this process");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
   try {
     app.parse(argc, argv);

@@ -160,10 +160,10 @@ absl::StatusOr<std::vector<WorkerStatus>> Client::Workers() {
   return workers;
 }
 
-absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool images) {
+absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool details) {
   v1::StreamResultsRequest request;
   request.set_campaign_id(id);
-  request.set_images(images);
+  request.set_details(details);
   CampaignResults results;
   RETURN_IF_ERROR(impl_->Patiently([&] {
     results = CampaignResults();

@@ -61,7 +61,7 @@ struct CampaignResults {
   std::vector<GoldenResult> goldens;
   std::vector<std::string> device_kinds;
   std::vector<CellResult> cells;          // in the campaign's order, golden filled in
-  std::vector<FoldMembers> fold_members;  // if images were asked for and the campaign keeps them
+  std::vector<FoldMembers> fold_members;  // if details were asked for and images are kept
 };
 
 struct WorkerStatus {
@@ -95,8 +95,8 @@ class Client {
   absl::StatusOr<CampaignStatus> Pause(const std::string& id);
   absl::StatusOr<CampaignStatus> Resume(const std::string& id);
   absl::StatusOr<CampaignStatus> Cancel(const std::string& id);
-  // `images`: also what the campaign kept of its images.
-  absl::StatusOr<CampaignResults> Results(const std::string& id, bool images = false);
+  // `details`: also what the campaign kept of single images and heads.
+  absl::StatusOr<CampaignResults> Results(const std::string& id, bool details = false);
   // `cell` as cells.csv numbers it. Errors: InvalidArgument for a cell or trial that the campaign
   // does not have.
   absl::StatusOr<TrialRecord> Trial(const std::string& id, int64_t cell, uint32_t trial);

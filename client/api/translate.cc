@@ -44,6 +44,14 @@ CellResult CellFromProto(const v1::CellResult& from, const std::string& campaign
   return cell;
 }
 
+AttentionDistances AttentionFrom(const v1::AttentionDistances& from) {
+  AttentionDistances distances{from.heads(), {}};
+  for (int i = 0; i + 1 < from.sums_size(); i += 2) {
+    distances.sums.push_back({from.sums(i), from.sums(i + 1)});
+  }
+  return distances;
+}
+
 void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
   results.status = FromProto(info.status());
   results.resolved_json = info.resolved_json();
@@ -55,8 +63,8 @@ void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
     results.models.push_back({model.model(), model.digest(), model.architecture(), model.chunk()});
   }
   for (const v1::GoldenResult& golden : info.goldens()) {
-    results.goldens.push_back(
-        {golden.model(), golden.format(), golden.images(), golden.top1(), golden.top5()});
+    results.goldens.push_back({golden.model(), golden.format(), golden.images(), golden.top1(),
+                               golden.top5(), AttentionFrom(golden.attention())});
   }
   results.device_kinds.assign(info.device_kinds().begin(), info.device_kinds().end());
 }
@@ -109,6 +117,18 @@ absl::Status TakeImages(const v1::TrialImages& images, CampaignResults& results)
     ASSIGN_OR_RETURN(outcome.correct, BitmapFrom(from.correct(), from.images()));
     ASSIGN_OR_RETURN(outcome.same, BitmapFrom(from.same(), from.images()));
     trial->folds.push_back(std::move(outcome));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TakeAttention(const v1::TrialAttention& attention, CampaignResults& results) {
+  for (const v1::TrialHeads& from : attention.trials()) {
+    TrialResult* trial = FindTrial(results, from.cell(), from.trial());
+    if (trial == nullptr) {
+      return absl::DataLossError(absl::StrCat("attention of cell ", from.cell(), ", trial ",
+                                              from.trial(), ", of which there are no results"));
+    }
+    trial->attention = AttentionFrom(from.attention());
   }
   return absl::OkStatus();
 }
@@ -176,6 +196,7 @@ absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t tria
     added.device_kind = fold.device_kind();
     added.golden_digest = fold.golden_digest();
     added.golden_device_kind = fold.golden_device_kind();
+    added.attention_digest = fold.attention_digest();
     ASSIGN_OR_RETURN(added.correct, BitmapFrom(fold.correct(), added.counts.images));
     ASSIGN_OR_RETURN(added.same, BitmapFrom(fold.same(), added.counts.images));
     record.setup.folds.push_back(fold.fold());
@@ -194,7 +215,8 @@ absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {
   if (batch.has_fold()) {
     return TakeFold(batch.fold(), results);
   }
-  return TakeImages(batch.images(), results);
+  RETURN_IF_ERROR(TakeImages(batch.images(), results));
+  return TakeAttention(batch.attention(), results);
 }
 
 void FillGoldens(CampaignResults& results) {

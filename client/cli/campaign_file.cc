@@ -10,6 +10,7 @@
 #include "common/campaign/cell_rates.h"
 #include "common/campaign/fault_csv.h"
 #include "common/fault/target.h"
+#include "common/model/attention_distance.h"
 #include "common/model/snapshot.h"
 
 namespace bitquake {
@@ -51,6 +52,12 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
       MakeSurface(snapshot.architecture, snapshot.Tensors(), campaign.surface);
   if (!surface.ok()) {
     return Annotate(surface.status(), absl::StrCat("surface: model '", name, "'"));
+  }
+  if (campaign.attention_distance != Campaign::AttentionDistance::kNone) {
+    const absl::Status defined = FindPatchAttention(snapshot.architecture).status();
+    if (!defined.ok()) {
+      return Annotate(defined, absl::StrCat("attention_distance: model '", name, "'"));
+    }
   }
   int64_t cells = 0;
   for (const NumberFormat& format : campaign.formats) {

@@ -29,9 +29,9 @@ struct Flags {
   int64_t cell = 0;
   uint32_t trial = 0;
   bool print = false;
+  bool allow_torchscript = false;
   std::string model;
   std::string data;
-  bool allow_torchscript = false;
   std::vector<std::string> model_roots;
   std::vector<std::string> data_roots;
   std::string cache;
@@ -194,6 +194,9 @@ absl::Status Replay(const Flags& flags, Session& session) {
   const std::string outcome = folder->Path("outcome.json");
   arguments.insert(arguments.end(), {"--replay", folder->Path("trial.json"), "--device",
                                      flags.device, "--threads", absl::StrCat(flags.threads)});
+  if (flags.allow_torchscript || (run.has_value() && run->state().allow_torchscript)) {
+    arguments.push_back("--allow-torchscript");
+  }
   if (!flags.cache.empty()) {
     arguments.insert(arguments.end(), {"--cache", flags.cache});
   }
@@ -237,7 +240,7 @@ void AddReplay(CLI::App& app, Session& session) {
       ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
       ->envname("BITQUAKE_DATA_ROOT");
   command->add_flag("--allow-torchscript", flags->allow_torchscript,
-                    "run a model that comes as code (model.ts); as the run was allowed to");
+                    "run models that come as code (model.ts), with your rights");
   command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
   command->add_option("--device", flags->device, "cpu")->capture_default_str();
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")

@@ -1,5 +1,7 @@
 #include "client/cli/result_files.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/build_info.h"
@@ -63,6 +65,13 @@ absl::Status WriteResultFiles(const std::string& folder, const CampaignResults& 
   if (!results.fold_members.empty()) {
     RETURN_IF_ERROR(WriteFileAtomically(folder + "/images.csv", ImagesCsv(results.cells)));
     RETURN_IF_ERROR(WriteFileAtomically(folder + "/folds.csv", FoldsCsv(results.fold_members)));
+  }
+  const bool measured =
+      std::any_of(results.goldens.begin(), results.goldens.end(),
+                  [](const GoldenResult& golden) { return !golden.attention.sums.empty(); });
+  if (measured) {
+    RETURN_IF_ERROR(WriteFileAtomically(
+        folder + "/mad.csv", MadCsv(results.status.name, results.goldens, results.cells)));
   }
   return WriteFileAtomically(folder + "/campaign.json", CampaignJson(results));
 }

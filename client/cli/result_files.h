@@ -1,5 +1,5 @@
 // The files that a campaign leaves: cells.csv, trials.csv, campaign.json; images.csv and folds.csv
-// of one that keeps images.
+// of one that keeps images, mad.csv of one that measures attention distance.
 #pragma once
 
 #include <string>

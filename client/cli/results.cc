@@ -35,7 +35,7 @@ absl::Status Results(const Flags& flags, const Session& session) {
     return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
   }
   ASSIGN_OR_RETURN(const CampaignResults results,
-                   session.Connect()->Results(flags.id, /*images=*/!flags.out.empty()));
+                   session.Connect()->Results(flags.id, /*details=*/!flags.out.empty()));
   if (!flags.out.empty()) {
     return WriteInto(flags.out, results);
   }
@@ -62,8 +62,8 @@ void AddResults(CLI::App& app, Session& session) {
       ->capture_default_str();
   command->add_flag("--trials", flags->trials, "every trial, as trials.csv");
   command->add_option("--out", flags->out,
-                      "folder to write the files of a run into, images.csv of a campaign that "
-                      "keeps images among them, rather than print");
+                      "folder to write the files of a run into, rather than print; what the "
+                      "campaign kept of images and heads is among them");
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake results vit-b16-blocks-1f0c3a5e --format csv > cells.csv");

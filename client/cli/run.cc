@@ -160,7 +160,7 @@ absl::Status Run(const Flags& flags, Session& session) {
           why.code() == absl::StatusCode::kUnavailable ? absl::StatusCode::kAborted : why.code(),
           absl::StrCat(why.message(), "; ", how_to_resume));
     }
-    results = interruption->client->Results(id, /*images=*/true);
+    results = interruption->client->Results(id, /*details=*/true);
     absl::MutexLock lock(&progress_mutex);
     progress.EndLine();
   }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "common/base/bitmap.h"
+#include "common/model/attention_distance.h"
 
 namespace bitquake {
 
@@ -49,6 +50,7 @@ struct TrialResult {
   int64_t flips = 0;                    // bits
   std::string faults_digest;            // of the fault list
   std::vector<FoldOutcome> folds = {};  // only where the campaign kept images
+  AttentionDistances attention = {};    // only where it was measured under faults
 };
 
 // A model in a format without faults, on the whole data set of the campaign.
@@ -58,6 +60,7 @@ struct GoldenResult {
   int64_t images = 0;
   int64_t top1 = 0;
   int64_t top5 = 0;
+  AttentionDistances attention = {};  // only where it was measured
 };
 
 struct CellResult {
@@ -90,6 +93,13 @@ std::string ImagesCsv(const std::vector<CellResult>& cells);
 // folds.csv: a row for each image of each fold: its position in the fold, its number in the data
 // set, its label.
 std::string FoldsCsv(const std::vector<FoldMembers>& folds);
+
+// mad.csv: mean attention distance, in pixels, of each head: for each golden (its columns fault to
+// trial are empty), then for each trial that measured it. `mad_px` is of attention as it is,
+// `mad_renormalised_px` of its rows renormalised over the patches; empty where faults made
+// attention NaN.
+std::string MadCsv(const std::string& campaign, const std::vector<GoldenResult>& goldens,
+                   const std::vector<CellResult>& cells);
 
 // The cells as an aligned table for a terminal.
 std::string CellsTable(const std::vector<CellResult>& cells);

@@ -86,6 +86,7 @@ Json FoldToJson(const FoldMeasurement& fold) {
   json["golden_device_kind"] = fold.golden_device_kind;
   json["correct"] = ToHex(fold.correct.bytes());
   json["same"] = ToHex(fold.same.bytes());
+  json["attention_digest"] = fold.attention_digest;
   return json;
 }
 
@@ -99,6 +100,7 @@ absl::StatusOr<FoldMeasurement> FoldFromJson(const Json& json) {
   fold.device_kind = json.at("device_kind");
   fold.golden_digest = json.at("golden_digest");
   fold.golden_device_kind = json.at("golden_device_kind");
+  fold.attention_digest = json.at("attention_digest");
   ASSIGN_OR_RETURN(fold.correct, BitmapFromHex(fold.counts.images, json.at("correct")));
   ASSIGN_OR_RETURN(fold.same, BitmapFromHex(fold.counts.images, json.at("same")));
   return fold;
@@ -141,6 +143,7 @@ std::vector<std::string> Differences(const TrialMeasurement& stored, const Trial
     comparison.Check("digest", before.digest, after.digest);
     comparison.Check("correct", ToHex(before.correct.bytes()), ToHex(after.correct.bytes()));
     comparison.Check("same", ToHex(before.same.bytes()), ToHex(after.same.bytes()));
+    comparison.Check("attention_digest", before.attention_digest, after.attention_digest);
   }
   return std::move(comparison).Take();
 }

@@ -49,6 +49,7 @@ struct FoldMeasurement {
   std::string golden_device_kind;
   Bitmap correct;  // empty unless the campaign keeps images
   Bitmap same;
+  std::string attention_digest;  // empty unless it measures attention distance under faults
 };
 
 struct TrialMeasurement {

@@ -186,13 +186,15 @@ class Coordinator {
                            const std::string& campaign, int64_t images);
   absl::Status FinishIfComplete(Database& db, const std::string& campaign);
 
-  // coordinator_images.cc
-  // As WhatIsWrong, of what a campaign keeps of its images.
-  absl::StatusOr<std::string> WhatIsWrongWithFold(Database& db, const JobRow& job,
-                                                  const GoldenOutcomeReport& golden);
-  static std::string WhatIsWrongWithImages(const TrialOutcomeReport& trial);
-  absl::Status KeepFold(Database& db, const JobRow& job, const GoldenOutcomeReport& golden);
-  absl::Status KeepImages(Database& db, const JobRow& job, const TrialOutcomeReport& trial);
+  // coordinator_details.cc
+  // As WhatIsWrong, of what the campaign keeps beyond counts; and keeping it, where it does, when
+  // the outcome is stored.
+  absl::StatusOr<std::string> WhatIsWrongWithDetails(Database& db, const JobRow& job,
+                                                     const GoldenOutcomeReport& golden);
+  absl::StatusOr<std::string> WhatIsWrongWithDetails(Database& db, const JobRow& job,
+                                                     const TrialOutcomeReport& trial);
+  absl::Status KeepDetails(Database& db, const JobRow& job, const GoldenOutcomeReport& golden);
+  absl::Status KeepDetails(Database& db, const JobRow& job, const TrialOutcomeReport& trial);
 
   // coordinator_failures.cc
   absl::Status ApplyFailure(Database& db, const bitquake::Report& report,

@@ -183,13 +183,9 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
                     absl::StrCat("golden outcome over ", golden.images, " images; fold ", job->fold,
                                  " has ", fold_images));
   }
-  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job->campaign));
-  if (campaign->keep_images) {
-    ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrongWithFold(db, *job, golden));
-    if (!wrong.empty()) {
-      return Distrust(db, report, *job, wrong);
-    }
-    RETURN_IF_ERROR(KeepFold(db, *job, golden));
+  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrongWithDetails(db, *job, golden));
+  if (!wrong.empty()) {
+    return Distrust(db, report, *job, wrong);
   }
   RETURN_IF_ERROR(db.Run(
       "INSERT INTO goldens (variant, fold, job, images, top1, top5, digest, worker, device_kind, "
@@ -197,6 +193,7 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
       {job->variant, job->fold, job->job, golden.images, golden.top1, golden.top5, golden.digest,
        report.worker, workers_[report.worker].identity.device_kind, Blob{golden.predictions},
        golden.seconds}));
+  RETURN_IF_ERROR(KeepDetails(db, *job, golden));
   RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images));
   work_may_be_ready_ = true;  // trials of this fold may begin
@@ -213,7 +210,6 @@ absl::StatusOr<int64_t> Coordinator::FoldImages(Database& db, const JobRow& job)
 
 absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow& job,
                                                      const TrialOutcomeReport& trial) {
-  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job.campaign));
   ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, job));
   if (trial.images != fold_images) {
     return absl::StrCat("outcome over ", trial.images, " images; fold ", job.fold, " has ",
@@ -222,7 +218,7 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   if (trial.flips != trial.flips_wanted) {
     return absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
   }
-  std::string wrong = campaign->keep_images ? WhatIsWrongWithImages(trial) : "";
+  ASSIGN_OR_RETURN(std::string wrong, WhatIsWrongWithDetails(db, job, trial));
   RETURN_IF_ERROR(db.ForEach("SELECT faults_digest FROM trials WHERE cell = ? AND trial = ?",
                              {job.cell, job.trial}, [&](const Row& row) {
                                if (row.Text(0) != trial.faults_digest) {
@@ -301,10 +297,7 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
               trial.golden_top1, trial.golden_top5, trial.sdc, trial.right_to_wrong,
               trial.wrong_to_right, trial.due, trial.inferences, trial.outcome_digest,
               report.worker, workers_[report.worker].identity.device_kind, trial.seconds}));
-  ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job->campaign));
-  if (campaign->keep_images) {
-    RETURN_IF_ERROR(KeepImages(db, *job, trial));
-  }
+  RETURN_IF_ERROR(KeepDetails(db, *job, trial));
   RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
   counters_.flips += trial.flips;

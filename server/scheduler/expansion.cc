@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/campaign/cell_rates.h"
 #include "common/campaign/folds.h"
+#include "common/model/attention_distance.h"
 #include "common/model/surface.h"
 #include "nlohmann/json.hpp"
 
@@ -71,16 +72,19 @@ absl::StatusOr<std::vector<Variant>> LoadVariants(Database& db, const std::strin
   return variants;
 }
 
-absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db,
-                                                            const std::string& campaign,
-                                                            const SurfaceSelection& selection) {
+// By model. Errors: also InvalidArgument for a model that has not what the campaign measures.
+absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db, const std::string& id,
+                                                            const Campaign& campaign) {
   std::map<std::string, Surface> surfaces;
   RETURN_IF_ERROR(db.ForEach(
-      "SELECT model, config, tensors FROM models WHERE campaign = ?", {campaign},
-      [&](const Row& row) {
+      "SELECT model, config, tensors FROM models WHERE campaign = ?", {id}, [&](const Row& row) {
         const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
         ASSIGN_OR_RETURN(const Architecture architecture, DeriveArchitecture(row.Text(1), tensors));
-        ASSIGN_OR_RETURN(surfaces[row.Text(0)], MakeSurface(architecture, tensors, selection));
+        if (campaign.attention_distance != Campaign::AttentionDistance::kNone) {
+          RETURN_IF_ERROR(FindPatchAttention(architecture).status());
+        }
+        ASSIGN_OR_RETURN(surfaces[row.Text(0)],
+                         MakeSurface(architecture, tensors, campaign.surface));
         return absl::OkStatus();
       }));
   return surfaces;
@@ -118,7 +122,7 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
 absl::Status ExpandCells(Database& db, const std::string& id) {
   ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
   ASSIGN_OR_RETURN(const std::vector<Variant> variants, LoadVariants(db, id));
-  ASSIGN_OR_RETURN(const auto surfaces, LoadSurfaces(db, id, campaign.surface));
+  ASSIGN_OR_RETURN(const auto surfaces, LoadSurfaces(db, id, campaign));
   ASSIGN_OR_RETURN(
       const auto folds,
       db.QueryInt("SELECT json_array_length(fold_sizes) FROM campaigns WHERE id = ?", {id}));

@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "common/model/architecture.h"
+#include "common/model/attention_distance.h"
 
 namespace bitquake {
 
@@ -71,6 +72,7 @@ struct GoldenOutcomeReport {
   double seconds = 0;
   std::vector<int64_t> image_numbers;  // of a campaign that keeps images, as are the labels
   std::vector<int> labels;
+  AttentionDistances attention;  // of a campaign that measures it
 };
 
 struct TrialOutcomeReport {
@@ -94,6 +96,7 @@ struct TrialOutcomeReport {
   double seconds = 0;
   std::string correct;  // of a campaign that keeps images: bitmaps (common/base/bitmap.h)
   std::string same;
+  AttentionDistances attention;  // of a campaign that measures it under faults
 };
 
 struct FailureReport {

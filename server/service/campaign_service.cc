@@ -242,7 +242,7 @@ grpc::ServerWriteReactor<v1::ResultBatch>* CampaignService::StreamResults(
   if (!snapshot.ok()) {
     return new ErrorReactor<v1::ResultBatch>(snapshot.status());
   }
-  return new ResultsReactor(database_, *std::move(snapshot), request->images());
+  return new ResultsReactor(database_, *std::move(snapshot), request->details());
 }
 
 grpc::ServerUnaryReactor* CampaignService::GetTrial(grpc::CallbackServerContext* context,

@@ -8,8 +8,8 @@
 
 namespace bitquake {
 
-ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool images)
-    : database_(std::move(database)), snapshot_(std::move(snapshot)), images_(images) {
+ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details)
+    : database_(std::move(database)), snapshot_(std::move(snapshot)), details_(details) {
   reader_ = std::thread([this] { Finish(ToGrpc(Read())); });
 }
 
@@ -58,7 +58,11 @@ absl::Status ResultsReactor::Read() {
   *batch.mutable_info()->mutable_status() = ToProto(snapshot_);
   RETURN_IF_ERROR(Send(batch));
   RETURN_IF_ERROR(SendCells(db));
-  return images_ ? SendImages(db) : absl::OkStatus();
+  if (!details_) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(SendImages(db));
+  return SendAttention(db);
 }
 
 absl::Status ResultsReactor::SendCells(Database& db) {
@@ -84,6 +88,18 @@ absl::Status ResultsReactor::SendImages(Database& db) {
         *batch.mutable_images()->add_outcomes() = std::move(message);
         return SendIfFull(batch, bytes);
       }));
+  return bytes == 0 ? absl::OkStatus() : Send(batch);
+}
+
+absl::Status ResultsReactor::SendAttention(Database& db) {
+  v1::ResultBatch batch;
+  size_t bytes = 0;
+  RETURN_IF_ERROR(ReadAttention(db, snapshot_.id, [&](const StoredAttention& stored) {
+    v1::TrialHeads message = ToProto(stored);
+    bytes += message.ByteSizeLong();
+    *batch.mutable_attention()->add_trials() = std::move(message);
+    return SendIfFull(batch, bytes);
+  }));
   return bytes == 0 ? absl::OkStatus() : Send(batch);
 }
 

@@ -19,8 +19,8 @@ namespace bitquake {
 // call has ended.
 class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
  public:
-  // `images`: also what the campaign kept of its images.
-  ResultsReactor(std::string database, CampaignSnapshot snapshot, bool images);
+  // `details`: also what the campaign kept of single images and heads.
+  ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details);
 
   void OnWriteDone(bool ok) override;
   void OnDone() override;
@@ -29,6 +29,7 @@ class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
   absl::Status Read();
   absl::Status SendCells(Database& db);
   absl::Status SendImages(Database& db);
+  absl::Status SendAttention(Database& db);
   absl::Status SendFold(const StoredFold& fold);
   // Waits until it is written.
   absl::Status Send(const v1::ResultBatch& batch);
@@ -37,7 +38,7 @@ class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
 
   const std::string database_;
   const CampaignSnapshot snapshot_;
-  const bool images_;
+  const bool details_;
   absl::Mutex mutex_;
   v1::ResultBatch message_;
   bool writing_ = false;

@@ -22,6 +22,24 @@ std::string ArchitectureName(const std::string& config_json) {
   return config.is_object() ? config.value("architecture", "") : "";
 }
 
+AttentionDistances FromProto(const v1::AttentionDistances& message) {
+  AttentionDistances distances{message.heads(), {}};
+  for (int i = 0; i + 1 < message.sums_size(); i += 2) {
+    distances.sums.push_back({message.sums(i), message.sums(i + 1)});
+  }
+  return distances;
+}
+
+v1::AttentionDistances ToProto(const AttentionDistances& distances) {
+  v1::AttentionDistances message;
+  message.set_heads(distances.heads);
+  for (const HeadDistance& head : distances.sums) {
+    message.add_sums(head.mad);
+    message.add_sums(head.renormalised);
+  }
+  return message;
+}
+
 void FillCounts(const TrialCounts& counts, v1::TrialCounts* message) {
   message->set_images(counts.images);
   message->set_top1(counts.top1);
@@ -107,6 +125,9 @@ v1::CampaignInfo ToProto(const StoredCampaign& campaign) {
     added->set_images(golden.images);
     added->set_top1(golden.top1);
     added->set_top5(golden.top5);
+    if (!golden.attention.sums.empty()) {
+      *added->mutable_attention() = ToProto(golden.attention);
+    }
   }
   for (const std::string& kind : campaign.device_kinds) {
     info.add_device_kinds(kind);
@@ -172,7 +193,16 @@ v1::TrialRecord ToProto(const TrialRecord& record) {
     added->set_golden_device_kind(fold.golden_device_kind);
     added->set_correct(fold.correct.bytes());
     added->set_same(fold.same.bytes());
+    added->set_attention_digest(fold.attention_digest);
   }
+  return message;
+}
+
+v1::TrialHeads ToProto(const StoredAttention& stored) {
+  v1::TrialHeads message;
+  message.set_cell(stored.cell);
+  message.set_trial(stored.trial);
+  *message.mutable_attention() = ToProto(stored.distances);
   return message;
 }
 
@@ -268,7 +298,8 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
                                         from.predictions(),
                                         from.seconds(),
                                         {from.image_numbers().begin(), from.image_numbers().end()},
-                                        {from.labels().begin(), from.labels().end()}};
+                                        {from.labels().begin(), from.labels().end()},
+                                        FromProto(from.attention())};
       return report;
     }
     case v1::OutcomeReport::kTrial: {
@@ -294,6 +325,7 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
       trial.seconds = from.seconds();
       trial.correct = from.correct();
       trial.same = from.same();
+      trial.attention = FromProto(from.attention());
       report.body = std::move(trial);
       return report;
     }

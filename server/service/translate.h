@@ -19,6 +19,7 @@ v1::WorkerInfo ToProto(const WorkerSnapshot& worker);
 v1::CampaignInfo ToProto(const StoredCampaign& campaign);
 v1::CellResult ToProto(const CellResult& cell);
 v1::TrialRecord ToProto(const TrialRecord& record);
+v1::TrialHeads ToProto(const StoredAttention& stored);
 v1::FoldOutcome ToProto(const StoredFoldOutcome& outcome);
 v1::Lease ToProto(const LeaseGrant& grant);
 

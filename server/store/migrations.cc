@@ -209,6 +209,22 @@ CREATE TABLE outcome_images (
   correct BLOB NOT NULL,
   same BLOB NOT NULL                       -- as golden: finite logits and the same prediction
 ) STRICT;
+
+-- Mean attention distances in pixels, summed over the fold's images: block by block, head by head,
+-- as they are and renormalised; 64-bit little-endian floating point.
+CREATE TABLE golden_attention (
+  variant INTEGER NOT NULL,
+  fold INTEGER NOT NULL,
+  heads INTEGER NOT NULL,                  -- of each block
+  sums BLOB NOT NULL,
+  PRIMARY KEY (variant, fold),
+  FOREIGN KEY (variant, fold) REFERENCES goldens (variant, fold)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcome_attention (
+  job INTEGER PRIMARY KEY REFERENCES outcomes (job),
+  heads INTEGER NOT NULL,
+  sums BLOB NOT NULL
+) STRICT;
 )sql";
 
 constexpr std::array<const char*, 2> kMigrations = {kVersion1, kVersion2};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/model/attention_distance.h"
 
 namespace bitquake {
 
@@ -29,6 +30,25 @@ std::vector<T> Unpack(absl::string_view bytes) {
     std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(T));
   }
   return numbers;
+}
+
+// Head by head: as it is, renormalised.
+inline std::string PackSums(const AttentionDistances& distances) {
+  std::vector<double> numbers;
+  for (const HeadDistance& head : distances.sums) {
+    numbers.push_back(head.mad);
+    numbers.push_back(head.renormalised);
+  }
+  return Pack(numbers);
+}
+
+inline AttentionDistances UnpackSums(int64_t heads, absl::string_view bytes) {
+  const std::vector<double> numbers = Unpack<double>(bytes);
+  AttentionDistances distances{static_cast<int>(heads), {}};
+  for (size_t i = 0; i + 1 < numbers.size(); i += 2) {
+    distances.sums.push_back({numbers[i], numbers[i + 1]});
+  }
+  return distances;
 }
 
 }  // namespace bitquake

@@ -8,6 +8,31 @@
 
 namespace bitquake {
 
+namespace {
+
+// The cells of a campaign, whose id is to be bound, with their numbers.
+constexpr char kNumberedCells[] =
+    "(SELECT c.id, row_number() OVER (ORDER BY v.id, c.position) - 1 AS number FROM cells c JOIN "
+    "variants v ON v.id = c.variant WHERE v.campaign = ?)";
+
+// Over the folds, in their order, of each variant whose golden is known on all of them.
+absl::Status ReadGoldenAttention(Database& db, const std::string& id, StoredCampaign& campaign) {
+  for (GoldenResult& golden : campaign.goldens) {
+    std::vector<AttentionDistances> folds;
+    RETURN_IF_ERROR(db.ForEach(
+        "SELECT a.heads, a.sums FROM golden_attention a JOIN variants v ON v.id = a.variant WHERE "
+        "v.campaign = ? AND v.model = ? AND v.format = ? ORDER BY a.fold",
+        {id, golden.model, golden.format}, [&](const Row& row) {
+          folds.push_back(UnpackSums(row.Int(0), row.Text(1)));
+          return absl::OkStatus();
+        }));
+    golden.attention = SumOf(folds);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id) {
   StoredCampaign campaign;
   bool found = false;
@@ -40,6 +65,7 @@ absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id)
         campaign.goldens.push_back({row.Text(0), row.Text(1), row.Int(2), row.Int(3), row.Int(4)});
         return absl::OkStatus();
       }));
+  RETURN_IF_ERROR(ReadGoldenAttention(db, id, campaign));
   RETURN_IF_ERROR(db.ForEach(
       "SELECT DISTINCT g.device_kind FROM goldens g JOIN variants v ON v.id = g.variant WHERE "
       "v.campaign = ? UNION SELECT DISTINCT o.device_kind FROM outcomes o JOIN cells c ON c.id = "
@@ -94,15 +120,42 @@ absl::Status ReadImages(Database& db, const std::string& id,
                                 Unpack<int>(row.Text(2))});
                  }));
   return db.ForEach(
-      "SELECT n.number, o.trial, o.fold, o.images, i.correct, i.same FROM (SELECT c.id, "
-      "row_number() OVER (ORDER BY v.id, c.position) - 1 AS number FROM cells c JOIN variants v ON "
-      "v.id = c.variant WHERE v.campaign = ?) n JOIN trials t ON t.cell = n.id AND t.finished = 1 "
-      "JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial JOIN outcome_images i ON i.job = "
-      "o.job ORDER BY n.number, o.trial, o.fold",
+      absl::StrCat("SELECT n.number, o.trial, o.fold, o.images, i.correct, i.same FROM ",
+                   kNumberedCells,
+                   " n JOIN trials t ON t.cell = n.id AND t.finished = 1 JOIN outcomes o ON o.cell "
+                   "= t.cell AND o.trial = t.trial JOIN outcome_images i ON i.job = o.job ORDER BY "
+                   "n.number, o.trial, o.fold"),
       {id}, [&](const Row& row) {
         return outcome({row.Int(0), static_cast<uint32_t>(row.Int(1)), static_cast<int>(row.Int(2)),
                         row.Int(3), row.Text(4), row.Text(5)});
       });
+}
+
+absl::Status ReadAttention(Database& db, const std::string& id,
+                           const std::function<absl::Status(StoredAttention)>& emit) {
+  StoredAttention trial;
+  std::vector<AttentionDistances> folds;
+  const auto end_trial = [&] {
+    trial.distances = SumOf(folds);
+    folds.clear();
+    return emit(trial);
+  };
+  RETURN_IF_ERROR(db.ForEach(
+      absl::StrCat("SELECT n.number, o.trial, a.heads, a.sums FROM ", kNumberedCells,
+                   " n JOIN trials t ON t.cell = n.id AND t.finished = 1 JOIN outcomes o ON o.cell "
+                   "= t.cell AND o.trial = t.trial JOIN outcome_attention a ON a.job = o.job ORDER "
+                   "BY n.number, o.trial, o.fold"),
+      {id}, [&](const Row& row) {
+        const auto number = static_cast<uint32_t>(row.Int(1));
+        if (!folds.empty() && (trial.cell != row.Int(0) || trial.trial != number)) {
+          RETURN_IF_ERROR(end_trial());
+        }
+        trial.cell = row.Int(0);
+        trial.trial = number;
+        folds.push_back(UnpackSums(row.Int(2), row.Text(3)));
+        return absl::OkStatus();
+      }));
+  return folds.empty() ? absl::OkStatus() : end_trial();
 }
 
 }  // namespace bitquake

@@ -41,6 +41,13 @@ struct StoredFoldOutcome {
   std::string same;
 };
 
+// Attention distances of a trial, summed over all its images.
+struct StoredAttention {
+  int64_t cell = 0;
+  uint32_t trial = 0;
+  AttentionDistances distances;
+};
+
 struct StoredFold {
   int fold = 0;
   std::vector<int64_t> images;  // numbers in the data set, in the fold's order
@@ -59,5 +66,10 @@ absl::Status ReadCells(Database& db, const std::string& id,
 absl::Status ReadImages(Database& db, const std::string& id,
                         const std::function<absl::Status(StoredFold)>& fold,
                         const std::function<absl::Status(StoredFoldOutcome)>& outcome);
+
+// Attention distances: calls `trial` for each finished trial that has them, in the order of cells
+// and trials.
+absl::Status ReadAttention(Database& db, const std::string& id,
+                           const std::function<absl::Status(StoredAttention)>& trial);
 
 }  // namespace bitquake

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "server/store/packed.h"
 
 namespace bitquake {
 namespace {
@@ -42,8 +43,10 @@ absl::Status ReadFolds(Database& db, int64_t cell, uint32_t trial, TrialRecord& 
   return db.ForEach(
       "SELECT o.fold, o.images, o.top1, o.top5, o.golden_top1, o.golden_top5, o.sdc, o.due, "
       "o.inferences, o.right_to_wrong, o.wrong_to_right, o.digest, o.device_kind, g.digest, "
-      "g.device_kind, i.correct, i.same FROM outcomes o JOIN cells c ON c.id = o.cell JOIN goldens "
+      "g.device_kind, i.correct, i.same, a.heads, a.sums FROM outcomes o JOIN cells c ON c.id = "
+      "o.cell JOIN goldens "
       "g ON g.variant = c.variant AND g.fold = o.fold LEFT JOIN outcome_images i ON i.job = o.job "
+      "LEFT JOIN outcome_attention a ON a.job = o.job "
       "WHERE o.cell = ? AND o.trial = ? ORDER BY o.fold",
       {cell, trial}, [&](const Row& row) -> absl::Status {
         FoldMeasurement fold;
@@ -57,6 +60,7 @@ absl::Status ReadFolds(Database& db, int64_t cell, uint32_t trial, TrialRecord& 
         fold.golden_device_kind = row.Text(14);
         ASSIGN_OR_RETURN(fold.correct, BitmapFrom(row, 15, fold.counts.images));
         ASSIGN_OR_RETURN(fold.same, BitmapFrom(row, 16, fold.counts.images));
+        fold.attention_digest = DigestOf(UnpackSums(row.Int(17), row.Text(18)));
         record.setup.folds.push_back(fold.fold);
         record.measured.folds.push_back(std::move(fold));
         return absl::OkStatus();

@@ -1,11 +1,23 @@
 #include "tests/server/cluster.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/bitmap.h"
 #include "common/campaign/campaign.h"
 #include "server/store/migrations.h"
 #include "tests/model/test_snapshot.h"
 
 namespace bitquake {
+namespace {
+
+std::string FirstOnes(int64_t items, int64_t ones) {
+  Bitmap bitmap(items);
+  for (int64_t item = 0; item < ones; ++item) {
+    bitmap.Set(item);
+  }
+  return bitmap.bytes();
+}
+
+}  // namespace
 
 TestCoordinator::TestCoordinator(SchedulerOptions options) : options_(options) { Restart(); }
 
@@ -167,6 +179,11 @@ GoldenOutcomeReport TestWorker::RightGolden(const LeaseGrant& grant, const Lease
   golden.digest = absl::StrCat("golden ", grant.model, " ", grant.format, " ", job.fold);
   golden.predictions = std::string(golden.images * 4, '\0');
   golden.seconds = 0.5;
+  // Sent also where they are not kept; all but the last image are of class 0.
+  for (int64_t image = 0; image < golden.images; ++image) {
+    golden.image_numbers.push_back(2 * image + job.fold);
+    golden.labels.push_back(image == golden.images - 1 ? 1 : 0);
+  }
   return golden;
 }
 
@@ -191,6 +208,8 @@ TrialOutcomeReport TestWorker::RightTrial(const LeaseGrant& grant, const LeasedJ
   trial.outcome_digest = absl::StrCat("outcome ", job.cell, " ", job.trial, " ", job.fold);
   trial.inferences = trial.images;
   trial.seconds = 0.25;
+  trial.correct = FirstOnes(trial.images, trial.top1);
+  trial.same = FirstOnes(trial.images, trial.images - trial.sdc - trial.due);
   return trial;
 }
 

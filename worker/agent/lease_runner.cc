@@ -61,6 +61,16 @@ absl::Status CheckPinned(absl::string_view what, const std::string& found,
       pinned.substr(0, 12), "; give all workers the same files"));
 }
 
+v1::AttentionDistances ToProto(const AttentionDistances& distances) {
+  v1::AttentionDistances message;
+  message.set_heads(distances.heads);
+  for (const HeadDistance& head : distances.sums) {
+    message.add_sums(head.mad);
+    message.add_sums(head.renormalised);
+  }
+  return message;
+}
+
 void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
                 const std::string& golden_digest, v1::TrialReport& report) {
   report.set_images(outcome.images);
@@ -84,6 +94,9 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   report.set_seconds(outcome.seconds);
   report.set_correct(outcome.correct.bytes());
   report.set_same(outcome.same.bytes());
+  if (!outcome.attention.sums.empty()) {
+    *report.mutable_attention() = ToProto(outcome.attention);
+  }
 }
 
 // Draws the faults of a lease's trials. What it is made of must outlive it.
@@ -212,6 +225,9 @@ absl::Status LeaseRunner::PrepareEvaluator(const v1::Lease& lease, Bench& bench)
   options.compute = bench.campaign.compute;
   options.chunk = lease.campaign().chunk();
   options.keep_images = bench.campaign.keep_images;
+  using Measured = Campaign::AttentionDistance;
+  options.golden_attention = bench.campaign.attention_distance != Measured::kNone;
+  options.trial_attention = bench.campaign.attention_distance == Measured::kFaulty;
   ASSIGN_OR_RETURN(bench.evaluator,
                    workbench_->EvaluatorFor(lease.campaign().campaign_id(), *bench.model, options));
   return absl::OkStatus();
@@ -292,6 +308,9 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
       const std::vector<int64_t>& numbers = bench.images->folds[job.fold()];
       outcome->mutable_image_numbers()->Add(numbers.begin(), numbers.end());
       outcome->mutable_labels()->Add(images.labels.begin(), images.labels.end());
+    }
+    if (!golden.attention.sums.empty()) {
+      *outcome->mutable_attention() = ToProto(golden.attention);
     }
     report(std::move(message));
   }

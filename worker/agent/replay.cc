@@ -51,6 +51,14 @@ void Add(const TrialCounts& counts, TrialCounts& sum) {
   sum.inferences += counts.inferences;
 }
 
+AttentionDistances AttentionFrom(const v1::AttentionDistances& from) {
+  AttentionDistances distances{from.heads(), {}};
+  for (int i = 0; i + 1 < from.sums_size(); i += 2) {
+    distances.sums.push_back({from.sums(i), from.sums(i + 1)});
+  }
+  return distances;
+}
+
 absl::StatusOr<FoldMeasurement> FoldFrom(const v1::TrialReport& report, bool keep_images,
                                          const std::string& device_kind) {
   FoldMeasurement fold;
@@ -62,6 +70,7 @@ absl::StatusOr<FoldMeasurement> FoldFrom(const v1::TrialReport& report, bool kee
   fold.digest = report.outcome_digest();
   fold.golden_digest = report.golden_digest();
   fold.device_kind = fold.golden_device_kind = device_kind;
+  fold.attention_digest = DigestOf(AttentionFrom(report.attention()));
   if (keep_images) {
     ASSIGN_OR_RETURN(fold.correct, Bitmap::FromBytes(report.images(), report.correct()));
     ASSIGN_OR_RETURN(fold.same, Bitmap::FromBytes(report.images(), report.same()));

@@ -36,6 +36,9 @@ absl::Status CheckOptions(const EvaluatorOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("threads ", options.threads, " is not in 1..", kMaxThreads));
   }
+  if (options.trial_attention && !options.golden_attention) {
+    return absl::InvalidArgumentError("attention distances of trials take golden's");
+  }
   return absl::OkStatus();
 }
 
@@ -72,18 +75,23 @@ struct CpuEvaluator::Plan {
 
 // Golden of a fold in the making.
 struct CpuEvaluator::GoldenPass {
+  GoldenPass(int64_t images, int64_t chunks) : scores(images), logits(chunks), attention(chunks) {}
+
   std::vector<Score> scores;
-  std::vector<at::Tensor> logits;  // of each chunk
+  std::vector<at::Tensor> logits;             // of each chunk
+  std::vector<AttentionDistances> attention;  // likewise
   std::string canary;
 };
 
 CpuEvaluator::CpuEvaluator(std::unique_ptr<LoadedModel> model, const Preprocessing& preprocessing,
-                           const EvaluatorOptions& options, const CpuTuning& tuning)
+                           const EvaluatorOptions& options, const CpuTuning& tuning,
+                           std::optional<AttentionMeter> meter)
     : options_(options),
       tuning_(tuning),
       input_maker_(preprocessing),
       model_(std::move(model)),
       graph_(model_->graph()),
+      meter_(std::move(meter)),
       pool_(options.threads) {}
 
 absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSnapshot& snapshot,
@@ -96,8 +104,13 @@ absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSn
         std::unique_ptr<LoadedModel> model,
         LoadedModel::Load(snapshot, options.surface.empty() ? snapshot.surface : options.surface,
                           options.format, options.quantization));
-    return std::unique_ptr<CpuEvaluator>(
-        new CpuEvaluator(std::move(model), snapshot.architecture.preprocessing, options, tuning));
+    std::optional<AttentionMeter> meter;
+    if (options.golden_attention) {
+      ASSIGN_OR_RETURN(const PatchAttention attention, FindPatchAttention(snapshot.architecture));
+      meter.emplace(attention);
+    }
+    return std::unique_ptr<CpuEvaluator>(new CpuEvaluator(
+        std::move(model), snapshot.architecture.preprocessing, options, tuning, std::move(meter)));
   });
 }
 
@@ -137,6 +150,11 @@ int64_t CpuEvaluator::ChunkCount(const FoldImages& fold) const {
   return (images + options_.chunk - 1) / options_.chunk;
 }
 
+int64_t CpuEvaluator::ImagesIn(const FoldImages& fold, int64_t chunk) const {
+  return std::min<int64_t>(options_.chunk,
+                           static_cast<int64_t>(fold.labels.size()) - chunk * options_.chunk);
+}
+
 at::Tensor CpuEvaluator::ChunkInput(const FoldImages& fold, int64_t chunk) const {
   const absl::Span<const uint8_t* const> pixels(fold.pixels);
   return input_maker_.Make(pixels.subspan(chunk * options_.chunk, options_.chunk), options_.chunk);
@@ -162,6 +180,9 @@ std::vector<at::Tensor> CpuEvaluator::ForwardGolden(const FoldImages& fold, int6
     if (stage == end) {
       return kept;
     }
+    if (meter_ && plan.golden_logits) {
+      MeasureAttention(fold, chunk, stage, x, pass.attention[chunk]);
+    }
     x = graph_.RunStage(stage, x);
   }
   pass.logits[chunk] = x;
@@ -172,9 +193,7 @@ std::vector<at::Tensor> CpuEvaluator::ForwardGolden(const FoldImages& fold, int6
 absl::Status CpuEvaluator::KeepGolden(const FoldImages& fold, GoldenPass pass) {
   Xxh3 digest;
   for (int64_t chunk = 0; chunk < ChunkCount(fold); ++chunk) {
-    const int64_t images = std::min<int64_t>(
-        options_.chunk, static_cast<int64_t>(fold.labels.size()) - chunk * options_.chunk);
-    UpdateDigest(digest, pass.logits[chunk].narrow(0, 0, images));
+    UpdateDigest(digest, pass.logits[chunk].narrow(0, 0, ImagesIn(fold, chunk)));
   }
   for (size_t i = 0; i < pass.scores.size(); ++i) {
     if (pass.scores[i].prediction == kNotFinite) {
@@ -183,7 +202,8 @@ absl::Status CpuEvaluator::KeepGolden(const FoldImages& fold, GoldenPass pass) {
                        ", image ", i, ": a logit is NaN or infinite without any fault"));
     }
   }
-  FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), std::move(pass.canary)};
+  FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), std::move(pass.canary),
+                    SumOf(pass.attention)};
   RETURN_IF_ERROR(ProveWords());
   golden_[fold.fold] = std::move(golden);
   return absl::OkStatus();
@@ -195,8 +215,7 @@ absl::Status CpuEvaluator::EnsureGolden(const FoldImages& fold) {
   }
   Plan plan;
   plan.golden_logits = true;
-  GoldenPass pass{
-      std::vector<Score>(fold.labels.size()), std::vector<at::Tensor>(ChunkCount(fold)), {}};
+  GoldenPass pass(static_cast<int64_t>(fold.labels.size()), ChunkCount(fold));
   // The canary is a task like the chunks: no thread waits for it.
   RETURN_IF_ERROR(pool_.Run(
       ChunkCount(fold) + 1,
@@ -219,6 +238,7 @@ absl::StatusOr<GoldenOutcome> CpuEvaluator::Golden(const FoldImages& fold) {
   const FoldGolden& golden = golden_[fold.fold];
   GoldenOutcome outcome;
   outcome.digest = golden.digest;
+  outcome.attention = golden.attention;
   for (size_t i = 0; i < golden.scores.size(); ++i) {
     outcome.predictions.push_back(golden.scores[i].prediction);
     outcome.top1 += golden.scores[i].prediction == fold.labels[i];
@@ -288,13 +308,15 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
     const std::function<bool()>& cancelled) {
   const Plan plan = MakePlan(fold, trials);
   const auto images = static_cast<int64_t>(fold.labels.size());
-  GoldenPass pass{std::vector<Score>(images), std::vector<at::Tensor>(ChunkCount(fold)), {}};
+  GoldenPass pass(images, ChunkCount(fold));
   if (plan.golden_logits) {
     ASSIGN_OR_RETURN(pass.canary, Canary(fold));
   }
   std::vector<RunningTrial> running(trials.size());
   for (const Plan::Resume& resume : plan.resumes) {
     running[resume.trial].scores.resize(images);
+    running[resume.trial].attention.resize(ChunkCount(fold));
+    running[resume.trial].stage = resume.stage;
   }
 
   const bool idle = plan.resumes.empty() && !plan.golden_logits;
@@ -310,8 +332,8 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
         },
         cancelled));
     for (const Plan::Resume& resume : plan.resumes) {
-      const absl::Status status = RunTrial(fold, *plan.flips[resume.trial], resume.stage, group,
-                                           running[resume.trial], cancelled);
+      const absl::Status status =
+          RunTrial(fold, *plan.flips[resume.trial], group, running[resume.trial], cancelled);
       if (!status.ok()) {
         return Annotate(status, absl::StrCat("trial ", trials[resume.trial].id));
       }
@@ -335,6 +357,9 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
     if (options_.keep_images) {
       MarkImages(scores, golden.scores, fold.labels, outcome);
     }
+    if (options_.trial_attention) {
+      outcome.attention = TrialAttention(running[t], golden);
+    }
     outcome.id = trials[t].id;
     outcome.flips_wanted = plan.flips[t]->flips();
     outcome.flips_per_bit = std::move(running[t].flips_per_bit);
@@ -347,7 +372,7 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
   return outcomes;
 }
 
-absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& flips, int stage,
+absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& flips,
                                     const ChunkGroup& group, RunningTrial& trial,
                                     const std::function<bool()>& cancelled) {
   const absl::Duration start = SystemClock().Monotonic();
@@ -356,8 +381,15 @@ absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& fli
   RETURN_IF_ERROR(pool_.Run(
       group.count,
       [&](int64_t i) {
-        const at::Tensor logits = graph_.RunFrom(stage, group.kept[i][stage]);
-        ScoreChunk(fold, group.first + i, logits, absl::MakeSpan(trial.scores));
+        const int64_t chunk = group.first + i;
+        at::Tensor x = group.kept[i][trial.stage];
+        for (int stage = trial.stage; stage < graph_.stage_count(); ++stage) {
+          if (options_.trial_attention) {
+            MeasureAttention(fold, chunk, stage, x, trial.attention[chunk]);
+          }
+          x = graph_.RunStage(stage, x);
+        }
+        ScoreChunk(fold, chunk, x, absl::MakeSpan(trial.scores));
         return absl::OkStatus();
       },
       cancelled));

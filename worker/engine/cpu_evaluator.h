@@ -6,10 +6,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "worker/engine/attention_meter.h"
 #include "worker/engine/chunk_pool.h"
 #include "worker/engine/evaluator.h"
 #include "worker/engine/input.h"
@@ -48,12 +50,15 @@ class CpuEvaluator : public Evaluator {
     std::vector<Score> scores;
     std::string digest;  // of all logits
     std::string canary;  // of the first few images, padding included
+    AttentionDistances attention;
   };
   struct Plan;
   struct GoldenPass;
   struct RunningTrial {
     std::vector<Score> scores;  // of the fold's images; empty if nothing is to be run
     std::vector<int64_t> flips_per_bit;
+    std::vector<AttentionDistances> attention;  // of each chunk; blocks from `stage` on
+    int stage = 0;                              // that it resumes at
     absl::Duration time;
   };
   struct ChunkGroup {
@@ -64,15 +69,22 @@ class CpuEvaluator : public Evaluator {
   };
 
   CpuEvaluator(std::unique_ptr<LoadedModel> model, const Preprocessing& preprocessing,
-               const EvaluatorOptions& options, const CpuTuning& tuning);
+               const EvaluatorOptions& options, const CpuTuning& tuning,
+               std::optional<AttentionMeter> meter);
 
   absl::Status CheckFold(const FoldImages& fold) const;
   absl::Status CheckTrials(absl::Span<const TrialRequest> trials) const;
 
   int64_t ChunkCount(const FoldImages& fold) const;
+  int64_t ImagesIn(const FoldImages& fold, int64_t chunk) const;  // without padding
   at::Tensor ChunkInput(const FoldImages& fold, int64_t chunk) const;
   void ScoreChunk(const FoldImages& fold, int64_t chunk, const at::Tensor& logits,
                   absl::Span<Score> scores) const;
+
+  // Adds the distances of a stage, if it attends, to those of its chunk.
+  void MeasureAttention(const FoldImages& fold, int64_t chunk, int stage, const at::Tensor& x,
+                        AttentionDistances& distances) const;
+  AttentionDistances TrialAttention(const RunningTrial& trial, const FoldGolden& golden) const;
 
   std::vector<at::Tensor> ForwardGolden(const FoldImages& fold, int64_t chunk, const Plan& plan,
                                         GoldenPass& pass) const;
@@ -84,9 +96,8 @@ class CpuEvaluator : public Evaluator {
   absl::StatusOr<std::vector<TrialOutcome>> RunTrials(const FoldImages& fold,
                                                       absl::Span<const TrialRequest> trials,
                                                       const std::function<bool()>& cancelled);
-  absl::Status RunTrial(const FoldImages& fold, const FaultList& flips, int stage,
-                        const ChunkGroup& group, RunningTrial& trial,
-                        const std::function<bool()>& cancelled);
+  absl::Status RunTrial(const FoldImages& fold, const FaultList& flips, const ChunkGroup& group,
+                        RunningTrial& trial, const std::function<bool()>& cancelled);
 
   absl::Status Guarded(const std::function<absl::Status()>& body);
   std::string CanaryDigest(const FoldImages& fold) const;
@@ -100,7 +111,8 @@ class CpuEvaluator : public Evaluator {
   const CpuTuning tuning_;
   const InputMaker input_maker_;
   const std::unique_ptr<LoadedModel> model_;
-  const ModelGraph& graph_;  // the model's
+  const ModelGraph& graph_;                    // the model's
+  const std::optional<AttentionMeter> meter_;  // if attention distances are asked for
   ChunkPool pool_;
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof

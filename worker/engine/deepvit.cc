@@ -77,6 +77,13 @@ class DeepVit : public ModelGraph {
                           : blocks_[block].mlp(x);
   }
 
+  int AttentionBlock(int stage) const override { return VitAttentionBlock(stage, shape_.depth); }
+
+  QueriesAndKeys Attention(int stage, const at::Tensor& x) const override {
+    const Block& block = blocks_[VitAttentionBlock(stage, shape_.depth)];
+    return ScaledQueriesAndKeys(block.qkv, block.norm1(x), shape_.heads);
+  }
+
   int64_t InputBytes(int stage) const override { return VitInputBytes(shape_, stage); }
 
  private:

@@ -18,6 +18,7 @@
 #include "common/base/bitmap.h"
 #include "common/fault/fault_list.h"
 #include "common/fault/number_format.h"
+#include "common/model/attention_distance.h"
 #include "common/model/snapshot.h"
 
 namespace bitquake {
@@ -34,7 +35,8 @@ struct GoldenOutcome {
   std::vector<int> predictions;  // arg max of the logits, the lowest class of equals
   int64_t top1 = 0;              // correct
   int64_t top5 = 0;
-  std::string digest;  // XXH3 over the logits, in fp32, of all images
+  std::string digest;            // XXH3 over the logits, in fp32, of all images
+  AttentionDistances attention;  // with EvaluatorOptions::golden_attention
 };
 
 struct TrialRequest {
@@ -62,7 +64,8 @@ struct TrialOutcome {
   double seconds = 0;
   // With EvaluatorOptions::keep_images, a bit for each image of the fold, in its order:
   Bitmap correct;
-  Bitmap same;  // as golden: finite logits and the same prediction
+  Bitmap same;                   // as golden: finite logits and the same prediction
+  AttentionDistances attention;  // with EvaluatorOptions::trial_attention
 };
 
 // Thread-compatible: one call at a time.
@@ -94,13 +97,17 @@ struct EvaluatorOptions {
   std::string compute = "fp32";
   int chunk = 0;                   // images a forward; positive
   int threads = 1;                 // chunks at a time
-  bool keep_images = false;        // outcomes say which images were right
   bool allow_torchscript = false;  // run networks that come as code (model.ts)
+  bool keep_images = false;        // outcomes say which images were right
+  // Attention distances, summed over the fold's images, in golden outcomes and in those of trials
+  // (which takes golden's).
+  bool golden_attention = false;
+  bool trial_attention = false;
 };
 
 // An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
-// (weights that do not fit the architecture or the format), Unimplemented (compute),
-// FailedPrecondition (TorchScript that is not allowed).
+// (weights that do not fit the architecture or the format, attention distances of a network that
+// has none), Unimplemented (compute), FailedPrecondition (TorchScript that is not allowed).
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
                                                            const EvaluatorOptions& options);
 

@@ -1,5 +1,7 @@
 #include "worker/engine/layers.h"
 
+#include <cmath>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -100,6 +102,17 @@ Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t quer
       SplitHeads(qkv.Rows(0, width)(x.narrow(1, 0, queries).contiguous()), heads, head_dim);
   const at::Tensor kv = SplitHeads(qkv.Rows(width, 2 * width)(x), heads, head_dim);
   return {q[0], kv[0], kv[1]};
+}
+
+QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int64_t heads) {
+  const int64_t width = qkv.weight.size(0) / 3;
+  const int64_t head_dim = width / heads;
+  const at::Tensor both = SplitHeads(qkv.Rows(0, 2 * width)(x), heads, head_dim);
+  return {both[0] / std::sqrt(static_cast<double>(head_dim)), both[1]};
+}
+
+int VitAttentionBlock(int stage, int depth) {
+  return stage % 2 == 1 && stage < VitStageCount(depth) - 1 ? (stage - 1) / 2 : -1;
 }
 
 int VitStageCount(int depth) { return 2 + 2 * depth; }

@@ -89,8 +89,13 @@ struct Qkv {
 // Queries of the first `queries` tokens only; keys and values of all.
 Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t queries);
 
+// Queries, scaled as softmax takes them, and keys of all tokens.
+QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int64_t heads);
+
 // Stages of a ViT-like network: the embedding; attention and MLP of each block; the head.
 int VitStageCount(int depth);
+// The block of a stage that attends; -1 of others.
+int VitAttentionBlock(int stage, int depth);
 int VitStageOf(absl::string_view weight, int depth);
 int64_t VitInputBytes(const VitShape& shape, int stage);
 

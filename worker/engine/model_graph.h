@@ -23,6 +23,13 @@ namespace bitquake {
 // names. Tensors share their storage with the graph.
 using Weights = std::map<std::string, at::Tensor, std::less<>>;
 
+// Of attention over all tokens: [chunk, heads, tokens, head_dim] each. The softmax is over the
+// keys, of scaled queries x keys.
+struct QueriesAndKeys {
+  at::Tensor queries;  // scaled
+  at::Tensor keys;
+};
+
 // Thread-safe as long as no weight is being written.
 class ModelGraph {
  public:
@@ -35,6 +42,18 @@ class ModelGraph {
 
   // `x` is left as it is. Each image's result depends on that image and on the chunk's size alone.
   virtual at::Tensor RunStage(int stage, const at::Tensor& x) const = 0;
+
+  // The block that stage `stage` attends in, from 0; -1 if it does not, or only within windows.
+  virtual int AttentionBlock(int stage) const {
+    (void)stage;
+    return -1;
+  }
+  // Queries and keys of all tokens in such a stage, of the same `x` that RunStage takes.
+  virtual QueriesAndKeys Attention(int stage, const at::Tensor& x) const {
+    (void)stage;
+    (void)x;
+    return {};
+  }
 
   // Bytes of the input of one stage, for one image.
   virtual int64_t InputBytes(int stage) const = 0;

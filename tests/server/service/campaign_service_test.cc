@@ -225,5 +225,125 @@ TEST_F(CampaignServiceTest, ResultsAreTheInfoThenEveryCellWithItsTrials) {
   EXPECT_EQ(top1, coordinator_.Query("SELECT sum(top1) FROM outcomes"));
 }
 
+// What a campaign kept arrives whole, in its order, after all cells, and only when asked for.
+TEST_F(CampaignServiceTest, KeptImagesComeInBatchesOfTheirOwnWhenAskedFor) {
+  std::string id;
+  ASSERT_TRUE(Submit(kKeepingCampaign, "request", &id).ok());
+  TestWorker worker(&coordinator_, "w");
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  for (const bool details : {false, true}) {
+    v1::StreamResultsRequest request;
+    request.set_campaign_id(id);
+    request.set_details(details);
+    Context context;
+    const auto stream = campaigns_->StreamResults(&context, request);
+    v1::ResultBatch batch;
+    std::string kinds;
+    std::vector<int64_t> numbers;
+    std::vector<v1::FoldOutcome> outcomes;
+    while (stream->Read(&batch)) {
+      kinds += batch.has_info() ? 'i' : batch.has_cells() ? 'c' : batch.has_fold() ? 'f' : 'o';
+      numbers.insert(numbers.end(), batch.fold().images().begin(), batch.fold().images().end());
+      outcomes.insert(outcomes.end(), batch.images().outcomes().begin(),
+                      batch.images().outcomes().end());
+    }
+    ASSERT_TRUE(stream->Finish().ok());
+    EXPECT_EQ(kinds, details ? "icffo" : "ic");
+    if (details) {
+      EXPECT_THAT(numbers, ElementsAre(0, 2, 4, 6, 8, 1, 3, 5, 7));
+      ASSERT_EQ(outcomes.size(), static_cast<size_t>(kTrialJobs));
+      EXPECT_EQ(outcomes.back().cell(), 1);
+      EXPECT_EQ(outcomes.back().correct().size(), 1u);
+    }
+  }
+}
+
+TEST_F(CampaignServiceTest, ATrialIsToldWithWhatItTakesToComputeItAgain) {
+  std::string id;
+  ASSERT_TRUE(Submit(kKeepingCampaign, "request", &id).ok());
+  const auto get = [&](int64_t cell, uint32_t trial, v1::TrialRecord* record) {
+    v1::GetTrialRequest request;
+    request.set_campaign_id(id);
+    request.set_cell(cell);
+    request.set_trial(trial);
+    Context context;
+    return campaigns_->GetTrial(&context, request, record);
+  };
+  v1::TrialRecord record;
+  EXPECT_THAT(get(0, 0, &record).error_message(), HasSubstr("no cells yet"));
+  TestWorker worker(&coordinator_, "w");
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_TRUE(get(1, 1, &record).ok());
+  EXPECT_FALSE(record.finished());
+  worker.AnswerAll(*grant);
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+
+  ASSERT_TRUE(get(1, 1, &record).ok());
+  EXPECT_TRUE(record.finished());
+  EXPECT_EQ(record.model(), "vit");
+  EXPECT_EQ(record.model_digest(), "digest of vit");
+  EXPECT_EQ(record.data_digest(), "digest of the data");
+  EXPECT_EQ(record.chunk(), 16);
+  EXPECT_EQ(record.format(), "int8");
+  EXPECT_EQ(record.granularity_index(), 0);
+  EXPECT_EQ(record.target(), "model");
+  EXPECT_EQ(record.ber(), 1e-3);
+  EXPECT_EQ(ToJson(*ParseCampaign(kKeepingCampaign, "f")), record.resolved_json());
+  LeasedJob job;
+  job.cell = coordinator_.Query("SELECT max(id) FROM cells");
+  job.trial = 1;
+  TrialCounts sum;
+  ASSERT_EQ(record.folds_size(), 2);
+  for (job.fold = 0; job.fold < 2; ++job.fold) {
+    const TrialOutcomeReport expected = TestWorker::RightTrial(*grant, job);
+    const v1::TrialFold& fold = record.folds(job.fold);
+    EXPECT_EQ(fold.fold(), job.fold);
+    EXPECT_EQ(fold.counts().images(), expected.images);
+    EXPECT_EQ(fold.counts().top1(), expected.top1);
+    EXPECT_EQ(fold.counts().top5(), expected.top5);
+    EXPECT_EQ(fold.counts().golden_top1(), expected.golden_top1);
+    EXPECT_EQ(fold.counts().golden_top5(), expected.golden_top5);
+    EXPECT_EQ(fold.counts().sdc(), expected.sdc);
+    EXPECT_EQ(fold.counts().due(), expected.due);
+    EXPECT_EQ(fold.counts().inferences(), expected.inferences);
+    EXPECT_EQ(fold.right_to_wrong(), expected.right_to_wrong);
+    EXPECT_EQ(fold.wrong_to_right(), expected.wrong_to_right);
+    EXPECT_EQ(fold.digest(), expected.outcome_digest);
+    EXPECT_EQ(fold.golden_digest(), expected.golden_digest);
+    EXPECT_EQ(fold.device_kind(), "cpu");
+    EXPECT_EQ(fold.golden_device_kind(), "cpu");
+    EXPECT_EQ(fold.correct(), expected.correct);
+    EXPECT_EQ(fold.same(), expected.same);
+    EXPECT_EQ(record.flips(), expected.flips);
+    EXPECT_THAT(record.flips_per_bit(), testing::ElementsAreArray(expected.flips_per_bit));
+    EXPECT_EQ(record.faults_digest(), expected.faults_digest);
+    sum.top1 += expected.top1;
+  }
+  EXPECT_EQ(record.counts().top1(), sum.top1);
+  EXPECT_EQ(record.counts().images(), 9);
+}
+
+TEST_F(CampaignServiceTest, ACellOrTrialOutOfRangeIsInvalidArgumentWithTheRange) {
+  const std::string id = SubmitSmall();
+  TestWorker worker(&coordinator_, "w");
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  const auto error = [&](const std::string& campaign, int64_t cell, uint32_t trial) {
+    v1::GetTrialRequest request;
+    request.set_campaign_id(campaign);
+    request.set_cell(cell);
+    request.set_trial(trial);
+    Context context;
+    v1::TrialRecord record;
+    return campaigns_->GetTrial(&context, request, &record);
+  };
+  for (const int64_t cell : {-1, 2}) {
+    EXPECT_EQ(error(id, cell, 0).error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(error(id, cell, 0).error_message(), HasSubstr("cells are 0 to 1"));
+  }
+  EXPECT_EQ(error(id, 0, 2).error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(error(id, 0, 2).error_message(), HasSubstr("trials of a cell are 0 to 1"));
+  EXPECT_EQ(error("none", 0, 0).error_code(), StatusCode::NOT_FOUND);
+}
+
 }  // namespace
 }  // namespace bitquake

@@ -42,15 +42,8 @@ class FakeEvaluator : public Evaluator {
     return outcomes;
   }
 
-  // Of every word only the lowest of its faulty bits.
   absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override {
-    FaultList flips = faults;
-    for (TensorFaults& tensor : flips.tensors) {
-      for (WordFault& fault : tensor.faults) {
-        fault.mask &= ~fault.mask + 1;
-      }
-    }
-    return flips;
+    return FakeFlips(faults);
   }
 
  private:
@@ -60,6 +53,16 @@ class FakeEvaluator : public Evaluator {
 }  // namespace
 
 std::string FakeGoldenDigest(int fold) { return absl::StrCat("golden of fold ", fold); }
+
+FaultList FakeFlips(const FaultList& faults) {
+  FaultList flips = faults;
+  for (TensorFaults& tensor : flips.tensors) {
+    for (WordFault& fault : tensor.faults) {
+      fault.mask &= ~fault.mask + 1;
+    }
+  }
+  return flips;
+}
 
 TrialOutcome FakeOutcome(int64_t id) {
   TrialOutcome outcome;
@@ -73,6 +76,8 @@ TrialOutcome FakeOutcome(int64_t id) {
   }
   outcome.flips_per_bit = {++next, ++next, ++next};
   outcome.digest = absl::StrCat("outcome of ", id);
+  outcome.correct = outcome.same = Bitmap(outcome.images);
+  outcome.correct.Set(0);
   outcome.seconds = 0.25 * static_cast<double>(id);
   return outcome;
 }
@@ -92,6 +97,8 @@ FakeEvaluators(EvaluatorScript* script) {
 }
 
 // The engine's, which is not linked.
-int DefaultChunk(const Architecture& architecture) { return 10 * std::get<VitShape>(architecture.network).depth; }
+int DefaultChunk(const Architecture& architecture) {
+  return 10 * std::get<VitShape>(architecture.network).depth;
+}
 
 }  // namespace bitquake

@@ -34,6 +34,9 @@ std::string FakeGoldenDigest(int fold);
 // Every count of it is another number, whatever the faults.
 TrialOutcome FakeOutcome(int64_t id);
 
+// Of every word only the lowest of its faulty bits.
+FaultList FakeFlips(const FaultList& faults);
+
 // For WorkbenchOptions::create_evaluator. `script` must outlive all.
 std::function<absl::StatusOr<std::unique_ptr<Evaluator>>(const ModelSnapshot&,
                                                          const EvaluatorOptions&)>

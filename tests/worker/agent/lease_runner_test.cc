@@ -146,6 +146,8 @@ TEST_F(LeaseRunnerTest, GoldenPredictionsAreLittleEndianInTheFoldsOrder) {
     }
     EXPECT_EQ(golden.predictions(), expected);
   }
+  EXPECT_EQ(reports[0].golden().image_numbers_size(), 0) << "images are not kept";
+  EXPECT_FALSE(script_.options[0].keep_images);
   ASSERT_EQ(script_.options.size(), 1u) << "one evaluator for the lease";
   EXPECT_EQ(script_.options[0].format.Name(), "int8");
   EXPECT_EQ(script_.options[0].compute, "fp32");
@@ -212,6 +214,51 @@ TEST_F(LeaseRunnerTest, EveryCountOfATrialHasItsPlaceInTheReport) {
               ElementsAre(3001, 3002, 3003, 3004, 3005, 3006, 3007, 3008, 3009, 3010, 3011, 3012));
   EXPECT_THAT(trial.flips_per_bit(), ElementsAre(3013, 3014, 3015));
   EXPECT_EQ(trial.seconds(), 0.75);
+}
+
+TEST_F(LeaseRunnerTest, ACampaignThatKeepsImagesGetsThem) {
+  v1::Lease lease = GoldenLease();
+  lease.mutable_campaign()->set_resolved_json(absl::StrCat(kCampaign, "keep: images\n"));
+  const std::vector<v1::OutcomeReport> goldens = Outcomes(lease);
+  ASSERT_EQ(goldens.size(), 2u);
+  EXPECT_TRUE(script_.options.back().keep_images);
+  const std::vector<std::vector<int64_t>> folds = Folds();
+  for (const int fold : {1, 0}) {
+    const v1::GoldenReport& golden = goldens[1 - fold].golden();
+    EXPECT_THAT(golden.image_numbers(), ::testing::ElementsAreArray(folds[fold]));
+    std::vector<int> labels;
+    for (const int64_t image : folds[fold]) {
+      labels.push_back(Label(static_cast<int>(image)));
+    }
+    EXPECT_THAT(golden.labels(), ::testing::ElementsAreArray(labels));
+  }
+  lease = TrialLease();
+  lease.mutable_campaign()->set_resolved_json(absl::StrCat(kCampaign, "keep: images\n"));
+  for (const v1::OutcomeReport& report : Outcomes(lease)) {
+    const TrialOutcome outcome = FakeOutcome(report.trial().job_id());
+    EXPECT_EQ(report.trial().correct(), outcome.correct.bytes());
+    EXPECT_EQ(report.trial().same(), outcome.same.bytes());
+    EXPECT_NE(report.trial().correct(), report.trial().same());
+  }
+}
+
+TEST_F(LeaseRunnerTest, FlipsAreThoseThatTheEvaluatorSaysAreReal) {
+  const v1::Lease lease = TrialLease();
+  const auto flips = LeaseRunner(&workbench_).Flips(lease);
+  ASSERT_TRUE(flips.ok()) << flips.status();
+  ASSERT_EQ(flips->size(), 3u);
+  EXPECT_TRUE(script_.runs.empty()) << "nothing is run";
+  ASSERT_EQ(Outcomes(lease).size(), 3u);
+  std::map<int64_t, FaultList> drawn;
+  for (const EvaluatorScript::Run& run : script_.runs) {
+    for (size_t i = 0; i < run.ids.size(); ++i) {
+      drawn[run.ids[i]] = run.faults[i];
+    }
+  }
+  for (const TrialFlips& trial : *flips) {
+    EXPECT_EQ(trial.flips.Digest(trial.surface),
+              FakeFlips(drawn.at(trial.job)).Digest(trial.surface));
+  }
 }
 
 TEST_F(LeaseRunnerTest, OtherFilesThanThePinnedOnesAreAPermanentFailureThatNamesBoth) {

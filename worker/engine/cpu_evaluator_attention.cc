@@ -1,0 +1,39 @@
+// Attention distances of golden and of trials, beside their forward passes.
+#include <algorithm>
+
+#include "worker/engine/cpu_evaluator.h"
+
+namespace bitquake {
+
+void CpuEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
+                                    const at::Tensor& x, AttentionDistances& distances) const {
+  const int block = graph_.AttentionBlock(stage);
+  if (block < 0) {
+    return;
+  }
+  if (distances.sums.empty()) {
+    distances = meter_->Zero();
+  }
+  meter_->Measure(graph_.Attention(stage, x), ImagesIn(fold, chunk),
+                  absl::MakeSpan(distances.sums)
+                      .subspan(static_cast<size_t>(block) * distances.heads, distances.heads));
+}
+
+// Blocks before the first faulty stage attend as golden's do.
+AttentionDistances CpuEvaluator::TrialAttention(const RunningTrial& trial,
+                                                const FoldGolden& golden) const {
+  AttentionDistances sum = SumOf(trial.attention);
+  if (sum.sums.empty()) {
+    return golden.attention;  // it does not resume before the last attention
+  }
+  for (int stage = 0; stage < trial.stage; ++stage) {
+    const int block = graph_.AttentionBlock(stage);
+    if (block >= 0) {
+      const auto first = golden.attention.sums.begin() + int64_t{block} * sum.heads;
+      std::copy(first, first + sum.heads, sum.sums.begin() + int64_t{block} * sum.heads);
+    }
+  }
+  return sum;
+}
+
+}  // namespace bitquake
