@@ -194,9 +194,6 @@ absl::Status Replay(const Flags& flags, Session& session) {
   const std::string outcome = folder->Path("outcome.json");
   arguments.insert(arguments.end(), {"--replay", folder->Path("trial.json"), "--device",
                                      flags.device, "--threads", absl::StrCat(flags.threads)});
-  if (flags.allow_torchscript || (run.has_value() && run->state().allow_torchscript)) {
-    arguments.push_back("--allow-torchscript");
-  }
   if (!flags.cache.empty()) {
     arguments.insert(arguments.end(), {"--cache", flags.cache});
   }
