@@ -82,7 +82,7 @@ ARCHITECTURES = {
     "vit_large_patch32_384 whole": TimmModel("vit_large_patch32_384.orig_in21k_ft_in1k",
                                              306_632_680),
     "vit_huge_patch14_clip_224 whole": TimmModel(
-        "vit_huge_patch14_clip_224.laion2b_ft_in12k_in1k", 632_045_800),
+        "vit_huge_patch14_clip_224.laion2b_ft_in12k_in1k", 632_047_080),
     "swin_base_patch4_window12_384 whole": TimmModel(
         "swin_base_patch4_window12_384.ms_in22k_ft_in1k", 87_903_584),
 }
