@@ -15,6 +15,9 @@
 namespace bitquake {
 namespace {
 
+// So many bits are all put in order, in one pass instead of two.
+constexpr int64_t kFew = 1 << 16;
+
 struct TargetBit {
   int tensor;
   RankedBit ranked;
@@ -146,9 +149,11 @@ absl::StatusOr<FaultList> DrawDistinctBits(const FaultSampler& sampler, const Su
   const DistinctBits drawn(sampler, surface, target, bits_per_word, positions, trial);
   const auto wanted = static_cast<double>(count);
   const auto all = static_cast<double>(bits);
-  // Six standard deviations: a second round is rare. In the end the bounds are 0 and 1.
-  for (double slack = 6 * std::sqrt(wanted) + 16;; slack *= 4) {
-    const double from = std::max(0.0, (wanted - slack) / all);
+  // Two standard deviations: one draw in twenty needs a second round. In the end the bounds are 0
+  // and 1.
+  const double deviation = std::sqrt(wanted * (1 - wanted / all));
+  for (double slack = 2 * deviation + 2;; slack *= 4) {
+    const double from = count <= kFew ? 0 : std::max(0.0, (wanted - slack) / all);
     const double below = std::min(1.0, (wanted + slack) / all);
     FaultList in = drawn.Below(from);
     const int64_t left = count - in.flips();

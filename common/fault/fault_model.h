@@ -23,8 +23,9 @@ struct FaultModel {
   };
   enum class Sampling {  // kExact and kCount: of kBitFlip, kStuckAt0 and kStuckAt1 only
     kBernoulli,          // each bit independently with probability BER
-    kExact,  // round(BER x bits) distinct bits of the target, half away from zero (std::llround)
-    kCount,  // `count` distinct bits of the target, no BER
+    kExact,              // round(BER x bits) distinct bits of the target: std::llround of the
+                         // product in double, so half away from zero
+    kCount,              // `count` distinct bits of the target, no BER
   };
   // One bit of the checkpoint's stored words.
   struct ListedBit {

@@ -264,8 +264,8 @@ float Dequantize(uint32_t word, float scale, NumberFormat format) {
     case Kind::kInt:
       return static_cast<float>(TwosComplement(word, format.bits)) * scale;
     case Kind::kFixed:
-      return static_cast<float>(TwosComplement(word, format.bits) *
-                                std::ldexp(1.0, -format.fraction_bits));
+      return static_cast<float>(TwosComplement(word, format.bits) /
+                                static_cast<double>(uint64_t{1} << format.fraction_bits));
     case Kind::kFp32:
       break;
     case Kind::kFp16:

@@ -47,7 +47,7 @@ class Rung {
 
   int64_t bit() const { return batch_[next_]; }  // `size` at the end
   int k() const { return k_; }
-  uint64_t depth() const { return stream_->Depth(k_, draws_[next_]); }
+  uint64_t depth() const { return stream_->Depth(k_, batch_begin_ + places_[next_]); }
   bool done() const { return bit() == size_; }
   void Next() {
     if (++next_ == count_) {
@@ -64,6 +64,7 @@ class Rung {
     next_ = 0;
     count_ = 0;
     while (count_ == 0) {
+      batch_begin_ = drawn_;
       std::array<double, kLargestBatch> skips;
       for (int i = 0; i < batch_size_; ++i) {
         skips[i] = stream_->Skip(k_, drawn_ + i);
@@ -78,7 +79,7 @@ class Rung {
           return;
         }
         batch_[count_] = last_;
-        draws_[count_] = drawn_ + i;
+        places_[count_] = static_cast<uint8_t>(i);
         count_ += threshold_ == kWhole || stream_->Depth(k_, drawn_ + i) < threshold_ ? 1 : 0;
       }
       drawn_ += batch_size_;
@@ -92,13 +93,14 @@ class Rung {
   uint64_t threshold_;
   double log_miss_;
 
-  uint64_t drawn_ = 0;  // candidates before the next batch
-  int64_t last_ = -1;   // the last of them
+  uint64_t drawn_ = 0;        // candidates before the next batch
+  int64_t last_ = -1;         // the last of them
+  uint64_t batch_begin_ = 0;  // candidates before this batch
   int batch_size_ = 1;
   int next_ = 0;
   int count_ = 0;
   std::array<int64_t, kLargestBatch> batch_;
-  std::array<uint64_t, kLargestBatch> draws_;  // their numbers
+  std::array<uint8_t, kLargestBatch> places_;  // among all candidates of the batch
 };
 
 int CeilLog2(int64_t n) {

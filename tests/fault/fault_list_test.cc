@@ -127,7 +127,16 @@ TEST(FaultList, DigestTellsListsApart) {
   EXPECT_EQ(digests.size(), std::size(lists));
 }
 
-TEST(FaultList, FaultModelIsNamedAsInResults) { EXPECT_EQ(FaultModel().Name(), "bit_flip"); }
+TEST(FaultList, DigestOfSetsHasTheirValues) {
+  const Surface surface = VitSurface(1);
+  const FaultList list = {{{0, {{3, 0x81, 0x80}}}}, FaultList::Effect::kSet};
+  const char bytes[] =
+      "\x09\0\0\0\0\0\0\0"
+      "cls_token"
+      "\x01\0\0\0\0\0\0\0"
+      "\x03\0\0\0\0\0\0\0\x81\0\0\0\x80\0\0\0";
+  EXPECT_EQ(list.Digest(surface), Xxh3Hex(absl::string_view(bytes, sizeof(bytes) - 1)));
+}
 
 }  // namespace
 }  // namespace bitquake

@@ -34,19 +34,38 @@ TEST(NumberFormat, NamesRoundTrip) {
     EXPECT_EQ(format->bits, bits);
     EXPECT_EQ(format->Name(), name);
   }
-  absl::StatusOr<NumberFormat> fp32 = NumberFormat::FromName("fp32");
-  ASSERT_TRUE(fp32.ok());
-  EXPECT_EQ(fp32->bits, 32);
-  EXPECT_EQ(fp32->Name(), "fp32");
+  for (int bits = 2; bits <= 32; ++bits) {
+    for (int n = 0; n < bits; ++n) {
+      const std::string name = "fixed(" + std::to_string(bits - n) + "." + std::to_string(n) + ")";
+      const NumberFormat format = NumberFormat::FromName(name).value();
+      EXPECT_EQ(format.kind, NumberFormat::Kind::kFixed);
+      EXPECT_EQ(format.bits, bits);
+      EXPECT_EQ(format.fraction_bits, n);
+      EXPECT_EQ(format.Name(), name);
+    }
+  }
+  const std::pair<const char*, int> floats[] = {
+      {"fp32", 32}, {"fp16", 16}, {"bf16", 16}, {"fp8_e4m3", 8}, {"fp8_e5m2", 8}};
+  for (const auto& [name, bits] : floats) {
+    const absl::StatusOr<NumberFormat> format = NumberFormat::FromName(name);
+    ASSERT_TRUE(format.ok()) << format.status();
+    EXPECT_EQ(format->bits, bits);
+    EXPECT_EQ(format->Name(), name);
+  }
 }
 
 TEST(NumberFormat, UnknownNamesAreRefused) {
-  for (const char* name : {"int1", "int17", "int", "int08", "int 8", "int+8", "INT8", "fp33", ""}) {
+  for (const char* name : {"int1", "int17", "int", "int08", "int 8", "int+8", "INT8", "fp33", "",
+                           "fixed", "fixed(8)", "fixed(0.8)", "fixed(1.0)", "fixed(2.31)",
+                           "fixed(2.6", "fixed(02.6)", "fixed(2.-1)", "fixed( 2.6)", "fp8"}) {
     const absl::Status status = NumberFormat::FromName(name).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
     EXPECT_THAT(status.message(), HasSubstr("int2 to int16, fixed(m.n)")) << name;
   }
   EXPECT_THAT(NumberFormat::FromName("fp23").status().message(), HasSubstr("did you mean 'fp32'"));
+  EXPECT_THAT(NumberFormat::FromName("fp8_e4m3fn").status().message(),
+              HasSubstr("did you mean 'fp8_e4m3'"));
+  EXPECT_THAT(NumberFormat::FromName("fixed2.6").status().message(), HasSubstr("'fixed(2.6)'"));
 }
 
 TEST(NumberFormat, IntRoundsHalfToEven) {
@@ -93,7 +112,8 @@ TEST(NumberFormat, NothingIsClampedAfterAFlip) {
   // The sign bit of q = 0 gives -128, which no quantised weight of absmax scaling reaches.
   absl::StatusOr<QuantizedTensor> tensor = Quantize({0.0f, 1.27f}, Int(8));
   ASSERT_TRUE(tensor.ok());
-  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->ScaleOf(0), Int(8)), -128 * tensor->ScaleOf(0));
+  EXPECT_EQ(Dequantize(tensor->words[0] ^ 0x80, tensor->ScaleOf(0), Int(8)),
+            -128 * tensor->ScaleOf(0));
 }
 
 TEST(NumberFormat, ZerosHaveScaleOne) {

@@ -94,6 +94,23 @@ TEST(SamplerStatistics, FlipsAreUniformOverRowsWordsAndBitPositions) {
   }
 }
 
+TEST(SamplerStatistics, FlipsAreUniformOverTensors) {
+  constexpr int kTensors = 60;
+  const int trials = 300;
+  for (double p : kRates) {
+    std::vector<int64_t> tensors(kTensors);
+    for (int tensor = 0; tensor < kTensors; ++tensor) {
+      const std::string name = "blocks." + std::to_string(tensor) + ".mlp.fc1.weight";
+      for (int trial = 0; trial < trials; ++trial) {
+        for (const WordFault& fault : FaultSampler(2418).Sample({name, 500, 8}, trial, p)) {
+          tensors[tensor] += __builtin_popcount(fault.mask);
+        }
+      }
+    }
+    EXPECT_LT(std::fabs(ChiSquareDeviation(tensors, 500.0 * 8 * trials, p)), kSigmas) << p;
+  }
+}
+
 TEST(SamplerStatistics, NeighboursAreIndependent) {
   const FaultSampler sampler(8);
   constexpr int kBits = 20'000;
@@ -158,8 +175,14 @@ TEST(SamplerStatistics, ErrorsOfWordsHaveTheirMoments) {
   constexpr int kWords = 50'000;
   const int trials = 10;
   const double p = 0.05;
-  for (int bits : {4, 8, 16}) {
-    const NumberFormat format = {NumberFormat::Kind::kInt, bits};
+  constexpr NumberFormat kFormats[] = {{NumberFormat::Kind::kInt, 4},
+                                       {NumberFormat::Kind::kInt, 8},
+                                       {NumberFormat::Kind::kInt, 16},
+                                       {NumberFormat::Kind::kFixed, 8, 6},
+                                       {NumberFormat::Kind::kFixed, 16, 13}};
+  for (const NumberFormat& format : kFormats) {
+    const int bits = format.bits;
+    const double unit = std::ldexp(1.0, format.fraction_bits);
     const int half = 1 << (bits - 1);
     for (int q : {-half, -half / 2 - 1, -1, 0, 1, half / 3, half - 1}) {
       const uint32_t word = static_cast<uint32_t>(q) & ((1u << bits) - 1);
@@ -169,18 +192,18 @@ TEST(SamplerStatistics, ErrorsOfWordsHaveTheirMoments) {
       double sum_squares = kWords * trials * mean * mean;  // of words without a fault
       for (int trial = 0; trial < trials; ++trial) {
         for (const WordFault& fault : FaultSampler(13).Sample({"w", kWords, bits}, trial, p)) {
-          const double dq = Dequantize(word ^ fault.mask, 1, format) - q;
+          const double dq = Dequantize(word ^ fault.mask, 1, format) * unit - q;
           sum += dq;
           sum_squares += (dq - mean) * (dq - mean) - mean * mean;
         }
       }
       const double n = 1.0 * kWords * trials;
-      EXPECT_NEAR(sum / n, mean, kSigmas * std::sqrt(variance / n)) << "int" << bits << ", " << q;
+      EXPECT_NEAR(sum / n, mean, kSigmas * std::sqrt(variance / n)) << format.Name() << ", " << q;
       // Fourth cumulants of independent bits add up.
       const double kurtosis = p * (1 - p) * (1 - 6 * p * (1 - p)) * (std::pow(16, bits) - 1) / 15;
       const double fourth = kurtosis + 2 * variance * variance;
       EXPECT_NEAR(sum_squares / n, variance, kSigmas * std::sqrt(fourth / n))
-          << "int" << bits << ", " << q;
+          << format.Name() << ", " << q;
     }
   }
 }

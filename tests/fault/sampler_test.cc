@@ -22,7 +22,9 @@ constexpr char kName[] = "blocks.3.mlp.fc1.weight";
 // apart from the sampler and for tensors small enough to be dense.
 class DenseDefinition {
  public:
-  DenseDefinition(uint64_t seed, WordArray words, uint32_t trial) : words_(words) {
+  // `purpose` is that of the skips: 0 for bits, 2 for words, which are given as of one bit.
+  DenseDefinition(uint64_t seed, WordArray words, uint32_t trial, uint32_t purpose = 0)
+      : words_(words) {
     std::string keyed = "bitquake fault stream v1";
     for (int i = 0; i < 8; ++i) keyed += static_cast<char>(seed >> (8 * i));
     keyed += std::string(words.name);
@@ -35,7 +37,7 @@ class DenseDefinition {
       const long double c = 1 / (std::ldexp(1.0L, k) - 1);
       int64_t at = -1;
       for (uint32_t n = 0;; ++n) {
-        const PhiloxCounter x = Block(n, 0, k, trial);
+        const PhiloxCounter x = Block(n, purpose, k, trial);
         const long double v = std::ldexp(x[0] + 0.5L, -128) + std::ldexp(x[1] * 1.0L, -96) +
                               std::ldexp(x[2] * 1.0L, -64) + std::ldexp(x[3] * 1.0L, -32);
         const long double skip = k == 1 ? 0 : std::floor(std::log1p(-v) / std::log1p(-c));
@@ -43,7 +45,7 @@ class DenseDefinition {
         at += 1 + static_cast<int64_t>(skip);
         if (at >= size) break;
         if (bits_[at].rung == 0) {
-          const PhiloxCounter y = Block(n, 1, k, trial);
+          const PhiloxCounter y = Block(n, purpose + 1, k, trial);
           bits_[at] = {k, y[0] + std::ldexp(y[1] * 1.0L, 32)};
         }
       }
@@ -61,6 +63,14 @@ class DenseDefinition {
     std::vector<WordFault> faults;
     for (const auto& [index, mask] : masks) faults.push_back({index, mask});
     return faults;
+  }
+
+  // u of a bit.
+  int rung(int64_t bit) const { return bits_[bit].rung; }
+  long double depth(int64_t bit) const { return bits_[bit].depth; }
+  // The lowest bits of purpose 4's first word.
+  uint32_t Replacement(int64_t word, int bits, uint32_t trial) const {
+    return Block(static_cast<uint32_t>(word), 4, 0, trial)[0] & (~uint32_t{0} >> (32 - bits));
   }
 
  private:
@@ -105,6 +115,48 @@ TEST(Sampler, EqualsTheDenseDefinition) {
       const DenseDefinition dense(2418 + trial, words, trial);
       for (double rate : rates) {
         ASSERT_EQ(FaultSampler(2418 + trial).Sample(words, trial, rate), dense.Below(rate))
+            << "rate " << rate << ", trial " << trial << ", bits " << bits;
+      }
+    }
+  }
+}
+
+TEST(Sampler, BetweenTwoRatesEveryBitHasTheUOfTheDenseDefinition) {
+  const double rates[] = {0, 1e-4, 1e-3, 0.0078125, 0.01, 0.1, 0.25, 0.26, 0.5, 0.75, 0.9, 1};
+  for (uint32_t trial = 0; trial < 3; ++trial) {
+    const WordArray words = {kName, 4500, 8};
+    const DenseDefinition dense(2418, words, trial);
+    for (size_t low = 0; low < std::size(rates); ++low) {
+      for (size_t high = low; high < std::size(rates); ++high) {
+        std::map<int64_t, uint32_t> found;
+        for (const WordFault& fault : dense.Below(rates[low])) found[fault.index] = fault.mask;
+        for (const RankedBit& bit :
+             FaultSampler(2418).SampleBetween(words, trial, rates[low], rates[high])) {
+          ASSERT_EQ(bit.rung, dense.rung(bit.bit));
+          ASSERT_EQ(static_cast<long double>(bit.depth), dense.depth(bit.bit));
+          uint32_t& mask = found[bit.bit / 8];
+          ASSERT_EQ(mask >> (bit.bit % 8) & 1, 0u) << "below the lower rate, or twice";
+          mask |= 1u << (bit.bit % 8);
+        }
+        std::vector<WordFault> together;
+        for (const auto& [index, mask] : found) together.push_back({index, mask});
+        ASSERT_EQ(together, dense.Below(rates[high])) << rates[low] << " to " << rates[high];
+      }
+    }
+  }
+}
+
+TEST(Sampler, ReplacedWordsEqualTheDenseDefinition) {
+  for (const int bits : {4, 8, 32}) {
+    for (uint32_t trial = 0; trial < 5; ++trial) {
+      const DenseDefinition dense(2418, {kName, 9000, 1}, trial, /*purpose=*/2);
+      for (const double rate : {0.0, 1e-3, 0.25, 0.3, 0.8, 1.0}) {
+        std::vector<WordFault> expected = dense.Below(rate);
+        for (WordFault& fault : expected) {
+          fault.mask = ~uint32_t{0} >> (32 - bits);
+          fault.value = dense.Replacement(fault.index, bits, trial);
+        }
+        ASSERT_EQ(FaultSampler(2418).SampleWords({kName, 9000, bits}, trial, rate), expected)
             << "rate " << rate << ", trial " << trial << ", bits " << bits;
       }
     }

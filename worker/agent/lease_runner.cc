@@ -17,7 +17,8 @@
 namespace bitquake {
 namespace {
 
-// Fault lists held at a time: 16 bytes for each faulty word.
+// Fault lists held at a time: 16 bytes for each faulty word, and the engine's as many where bits
+// are set.
 constexpr int64_t kFaultyWordsTogether = int64_t{1} << 24;
 
 // Marks an error after which nothing that this process computes may be believed.
@@ -61,7 +62,7 @@ absl::Status CheckPinned(absl::string_view what, const std::string& found,
 }
 
 void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
-                int bits_per_word, const std::string& golden_digest, v1::TrialReport& report) {
+                const std::string& golden_digest, v1::TrialReport& report) {
   report.set_images(outcome.images);
   report.set_top1(outcome.top1);
   report.set_top5(outcome.top5);
@@ -71,9 +72,9 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   report.set_right_to_wrong(outcome.right_to_wrong);
   report.set_wrong_to_right(outcome.wrong_to_right);
   report.set_due(outcome.due);
-  report.set_flips_wanted(faults.flips());
+  report.set_flips_wanted(outcome.flips_wanted);
   report.set_flips(outcome.flips);
-  for (const int64_t flips : faults.FlipsPerBit(bits_per_word)) {
+  for (const int64_t flips : outcome.flips_per_bit) {
     report.add_flips_per_bit(flips);
   }
   report.set_faults_digest(faults.Digest(surface));
@@ -288,7 +289,7 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
         v1::OutcomeReport message;
         v1::TrialReport* trial = message.mutable_trial();
         trial->set_job_id((*outcomes)[i].id);
-        FillReport((*outcomes)[i], lists[i], surface, bench.format.bits, golden.digest, *trial);
+        FillReport((*outcomes)[i], lists[i], surface, golden.digest, *trial);
         report(std::move(message));
       }
     }

@@ -1,6 +1,8 @@
 #include "worker/engine/cpu_evaluator.h"
 
 #include <algorithm>
+#include <deque>
+#include <numeric>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -56,8 +58,10 @@ struct CpuEvaluator::Plan {
     size_t trial;
     int stage;
   };
-  std::vector<Resume> resumes;  // trials with flips, by first faulty stage
-  bool golden_logits = false;   // golden is not known yet
+  std::vector<const FaultList*> flips;  // of each trial: what its faults change
+  std::deque<FaultList> converted;      // those of them that were sets
+  std::vector<Resume> resumes;          // trials with flips, by first faulty stage
+  bool golden_logits = false;           // golden is not known yet
 
   bool Keeps(int stage) const {
     return std::any_of(resumes.begin(), resumes.end(),
@@ -87,10 +91,10 @@ absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSn
                                                                    const CpuTuning& tuning) {
   RETURN_IF_ERROR(CheckOptions(options));
   return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<CpuEvaluator>> {
-    ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model,
-                     LoadedModel::Load(snapshot,
-                                       options.surface.empty() ? snapshot.surface : options.surface,
-                                       options.format, options.quantization));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<LoadedModel> model,
+        LoadedModel::Load(snapshot, options.surface.empty() ? snapshot.surface : options.surface,
+                          options.format, options.quantization));
     return std::unique_ptr<CpuEvaluator>(
         new CpuEvaluator(std::move(model), snapshot.architecture.preprocessing, options, tuning));
   });
@@ -227,10 +231,13 @@ CpuEvaluator::Plan CpuEvaluator::MakePlan(const FoldImages& fold,
   Plan plan;
   plan.golden_logits = golden_.count(fold.fold) == 0;
   for (size_t t = 0; t < trials.size(); ++t) {
-    const auto& hits = trials[t].faults->tensors;
-    if (std::any_of(hits.begin(), hits.end(),
-                    [](const TensorFaults& hit) { return !hit.faults.empty(); })) {
-      plan.resumes.push_back({t, tuning_.reuse ? model_->FirstFaultyStage(*trials[t].faults) : 0});
+    const FaultList* flips = trials[t].faults;
+    if (flips->effect == FaultList::Effect::kSet) {
+      flips = &plan.converted.emplace_back(model_->words().FlipsOf(*flips));
+    }
+    plan.flips.push_back(flips);
+    if (flips->flips() > 0) {
+      plan.resumes.push_back({t, tuning_.reuse ? model_->FirstFaultyStage(*flips) : 0});
     }
   }
   std::stable_sort(plan.resumes.begin(), plan.resumes.end(),
@@ -297,7 +304,7 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
         },
         cancelled));
     for (const Plan::Resume& resume : plan.resumes) {
-      const absl::Status status = RunTrial(fold, *trials[resume.trial].faults, resume.stage, group,
+      const absl::Status status = RunTrial(fold, *plan.flips[resume.trial], resume.stage, group,
                                            running[resume.trial], cancelled);
       if (!status.ok()) {
         return Annotate(status, absl::StrCat("trial ", trials[resume.trial].id));
@@ -316,22 +323,26 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
   std::vector<TrialOutcome> outcomes;
   for (size_t t = 0; t < trials.size(); ++t) {
     const bool ran = !running[t].scores.empty();
-    outcomes.push_back(
+    TrialOutcome& outcome = outcomes.emplace_back(
         CompareWithGolden(ran ? running[t].scores : golden.scores, golden.scores, fold.labels));
-    outcomes.back().id = trials[t].id;
-    outcomes.back().flips = running[t].flips;
-    outcomes.back().inferences = ran ? images : 0;
-    outcomes.back().seconds = absl::ToDoubleSeconds(running[t].time);
+    outcome.id = trials[t].id;
+    outcome.flips_wanted = plan.flips[t]->flips();
+    outcome.flips_per_bit = std::move(running[t].flips_per_bit);
+    outcome.flips_per_bit.resize(options_.format.bits);
+    outcome.flips =
+        std::accumulate(outcome.flips_per_bit.begin(), outcome.flips_per_bit.end(), int64_t{0});
+    outcome.inferences = ran ? images : 0;
+    outcome.seconds = absl::ToDoubleSeconds(running[t].time);
   }
   return outcomes;
 }
 
-absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& faults, int stage,
+absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& flips, int stage,
                                     const ChunkGroup& group, RunningTrial& trial,
                                     const std::function<bool()>& cancelled) {
   const absl::Duration start = SystemClock().Monotonic();
-  const absl::Cleanup undo = [&] { model_->words().Undo(faults); };
-  ASSIGN_OR_RETURN(trial.flips, model_->words().Patch(faults));
+  const absl::Cleanup undo = [&] { model_->words().Undo(flips); };
+  ASSIGN_OR_RETURN(trial.flips_per_bit, model_->words().Patch(flips));
   RETURN_IF_ERROR(pool_.Run(
       group.count,
       [&](int64_t i) {

@@ -52,7 +52,7 @@ class CpuEvaluator : public Evaluator {
   struct GoldenPass;
   struct RunningTrial {
     std::vector<Score> scores;  // of the fold's images; empty if nothing is to be run
-    int64_t flips = 0;
+    std::vector<int64_t> flips_per_bit;
     absl::Duration time;
   };
   struct ChunkGroup {
@@ -83,7 +83,7 @@ class CpuEvaluator : public Evaluator {
   absl::StatusOr<std::vector<TrialOutcome>> RunTrials(const FoldImages& fold,
                                                       absl::Span<const TrialRequest> trials,
                                                       const std::function<bool()>& cancelled);
-  absl::Status RunTrial(const FoldImages& fold, const FaultList& faults, int stage,
+  absl::Status RunTrial(const FoldImages& fold, const FaultList& flips, int stage,
                         const ChunkGroup& group, RunningTrial& trial,
                         const std::function<bool()>& cancelled);
 

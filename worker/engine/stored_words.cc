@@ -1,5 +1,7 @@
 #include "worker/engine/stored_words.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
@@ -65,15 +67,42 @@ absl::Status StoredWords::Check(const FaultList& faults) const {
       if (fault.mask == 0 || (fault.mask & ~bits) != 0) {
         return absl::InvalidArgumentError(
             absl::StrCat("fault list: ", tensor.name, ": word ", fault.index, ": mask ", fault.mask,
-                         " flips no bit of a word of ", format_.bits));
+                         " holds no bit of a word of ", format_.bits, ", or others"));
+      }
+      const uint32_t settable = faults.effect == FaultList::Effect::kSet ? fault.mask : 0;
+      if ((fault.value & ~settable) != 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("fault list: ", tensor.name, ": word ", fault.index, ": value ",
+                         fault.value, " has bits that are not set by mask ", fault.mask));
       }
     }
   }
   return absl::OkStatus();
 }
 
-void StoredWords::Xor(const FaultList& faults) {
-  for (const TensorFaults& hit : faults.tensors) {
+FaultList StoredWords::FlipsOf(const FaultList& sets) const {
+  FaultList flips;
+  for (const TensorFaults& hit : sets.tensors) {
+    TensorFaults changed{hit.tensor, {}};
+    std::visit(
+        [&](const auto& words) {
+          for (const WordFault& fault : hit.faults) {
+            const uint32_t mask = (words.golden[fault.index] ^ fault.value) & fault.mask;
+            if (mask != 0) {
+              changed.faults.push_back({fault.index, mask});
+            }
+          }
+        },
+        tensors_[hit.tensor].words);
+    if (!changed.faults.empty()) {
+      flips.tensors.push_back(std::move(changed));
+    }
+  }
+  return flips;
+}
+
+void StoredWords::Xor(const FaultList& flips) {
+  for (const TensorFaults& hit : flips.tensors) {
     Tensor& tensor = tensors_[hit.tensor];
     float* values = tensor.values.mutable_data_ptr<float>();
     std::visit(
@@ -88,18 +117,22 @@ void StoredWords::Xor(const FaultList& faults) {
   }
 }
 
-absl::StatusOr<int64_t> StoredWords::Patch(const FaultList& faults) {
-  Xor(faults);
-  int64_t flips = 0;
-  for (const TensorFaults& hit : faults.tensors) {
+absl::StatusOr<std::vector<int64_t>> StoredWords::Patch(const FaultList& flips) {
+  Xor(flips);
+  std::vector<int64_t> per_bit(format_.bits);
+  for (const TensorFaults& hit : flips.tensors) {
     const Tensor& tensor = tensors_[hit.tensor];
     int64_t wanted = 0;
     int64_t realised = 0;
     std::visit(
         [&](const auto& words) {
           for (const WordFault& fault : hit.faults) {
+            const uint32_t changed = words.now[fault.index] ^ words.golden[fault.index];
             wanted += Bits(fault.mask);
-            realised += Bits(words.now[fault.index] ^ words.golden[fault.index]);
+            realised += Bits(changed);
+            for (uint32_t left = changed; left != 0; left &= left - 1) {
+              ++per_bit[__builtin_ctz(left)];
+            }
           }
         },
         tensor.words);
@@ -107,12 +140,11 @@ absl::StatusOr<int64_t> StoredWords::Patch(const FaultList& faults) {
       return absl::DataLossError(absl::StrCat(tensor.name, ": ", wanted, " bits were to flip, but ",
                                               realised, " differ from golden's words"));
     }
-    flips += realised;
   }
-  return flips;
+  return per_bit;
 }
 
-void StoredWords::Undo(const FaultList& faults) { Xor(faults); }
+void StoredWords::Undo(const FaultList& flips) { Xor(flips); }
 
 std::string StoredWords::Digest() const {
   Xxh3 digest;

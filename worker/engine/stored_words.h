@@ -28,14 +28,20 @@ class StoredWords {
   absl::StatusOr<at::Tensor> Add(const SurfaceTensor& tensor, absl::Span<const float> weights);
 
   // Errors: InvalidArgument, the tensor named, if a list's tensors or words are out of range or
-  // order, or a mask is empty or wider than a word.
+  // order, a mask is empty or wider than a word, or a value has bits outside of its mask (or any,
+  // in a list of flips).
   absl::Status Check(const FaultList& faults) const;
 
+  // What `faults`, sets that have passed Check, change in golden's words, as flips: only bits that
+  // have the other value; words and tensors without any are left out.
+  FaultList FlipsOf(const FaultList& sets) const;
+
   // XORs the words and writes their values, then counts the bits that really differ from golden's.
-  // Returns the flips. Errors: DataLoss, the tensor named, if they are not the ones wanted.
-  // `faults` has passed Check; either way the patch stands until Undo of the same list.
-  absl::StatusOr<int64_t> Patch(const FaultList& faults);
-  void Undo(const FaultList& faults);
+  // Returns these flips by bit position, as many as a word has. Errors: DataLoss, the tensor named,
+  // if they are not the ones wanted. `flips` has passed Check and has the effect kFlip; either way
+  // the patch stands until Undo of the same list.
+  absl::StatusOr<std::vector<int64_t>> Patch(const FaultList& flips);
+  void Undo(const FaultList& flips);
 
   // XXH3 over all words and all values.
   std::string Digest() const;
@@ -54,7 +60,7 @@ class StoredWords {
     int64_t count = 0;
   };
 
-  void Xor(const FaultList& faults);
+  void Xor(const FaultList& flips);
 
   NumberFormat format_;
   Quantization quantization_;

@@ -57,9 +57,10 @@ TrialOutcome FakeOutcome(int64_t id) {
   for (int64_t* count :
        {&outcome.images, &outcome.top1, &outcome.top5, &outcome.golden_top1, &outcome.golden_top5,
         &outcome.sdc, &outcome.right_to_wrong, &outcome.wrong_to_right, &outcome.due,
-        &outcome.flips, &outcome.inferences}) {
+        &outcome.flips, &outcome.inferences, &outcome.flips_wanted}) {
     *count = ++next;
   }
+  outcome.flips_per_bit = {++next, ++next, ++next};
   outcome.digest = absl::StrCat("outcome of ", id);
   outcome.seconds = 0.25 * static_cast<double>(id);
   return outcome;

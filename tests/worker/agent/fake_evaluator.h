@@ -31,7 +31,7 @@ struct EvaluatorScript {
 // Golden's prediction for the image at `place` of a fold: all four bytes differ.
 inline int FakePrediction(int place, int label) { return 0x01020000 + 0x100 * place + label; }
 std::string FakeGoldenDigest(int fold);
-// Every count of it is another number; `flips` is not what the faults want.
+// Every count of it is another number, whatever the faults.
 TrialOutcome FakeOutcome(int64_t id);
 
 // For WorkbenchOptions::create_evaluator. `script` must outlive all.

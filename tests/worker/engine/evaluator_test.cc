@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "common/fault/number_format.h"
 #include "tests/worker/engine/fixtures.h"
@@ -119,37 +120,54 @@ TEST_F(EvaluatorTest, GoldenIsTheSameBeforeAndWithinARun) {
 // The whole path against a model that was made faulty densely: quantise every tensor of the
 // surface, flip, dequantise, write it as an fp32 model, and ask for that model's golden outcome.
 TEST_F(EvaluatorTest, OutcomesEqualThoseOfADenselyFaultyModel) {
-  for (const char* format : {"int8", "int4", "int16", "fp32"}) {
-    auto evaluator = MakeEvaluator(snapshot_, Options(format));
+  const Quantization kFine = {Quantization::Scale::kPerChannel, 99.5};
+  const std::pair<const char*, Quantization> kCases[] = {
+      {"int8", {}},     {"int8", kFine}, {"int4", {}}, {"int16", {}},    {"fixed(2.6)", {}},
+      {"fp8_e4m3", {}}, {"fp16", {}},    {"bf16", {}}, {"fp8_e5m2", {}}, {"fp32", {}}};
+  for (const auto& [name, quantization] : kCases) {
+    const NumberFormat format = Format(name);
+    EvaluatorOptions options = Options(name);
+    options.quantization = quantization;
+    auto evaluator = MakeEvaluator(snapshot_, options);
     const auto golden = evaluator->Golden(images_.fold);
     ASSERT_TRUE(golden.ok()) << golden.status();
-    for (uint32_t seed = 0; seed < 6; ++seed) {
+    for (uint32_t seed = 0; seed < 4; ++seed) {
       const int first = static_cast<int>(seed % snapshot_.surface.size());
-      FaultList faults = RandomFaults(snapshot_, Format(format), first, first + 3, 6, seed);
-      if (Format(format).bits == 32) {  // mantissa and sign only: finite
-        for (TensorFaults& hit : faults.tensors) {
-          for (WordFault& fault : hit.faults) {
-            fault.mask = seed % 2 == 0 ? 0x80000000u : 0x00700000u;
+      FaultList faults = RandomFaults(snapshot_, format, first, first + 3, 6, seed);
+      const bool is_float =
+          format.kind != NumberFormat::Kind::kInt && format.kind != NumberFormat::Kind::kFixed;
+      faults.effect = seed < 2 ? FaultList::Effect::kFlip : FaultList::Effect::kSet;
+      for (TensorFaults& hit : faults.tensors) {
+        for (WordFault& fault : hit.faults) {
+          if (is_float) {  // mantissa and sign only: finite
+            fault.mask = seed % 2 == 0 ? 1u << (format.bits - 1) : 3u;
           }
+          fault.value = seed < 2 ? 0 : fault.mask & 0x55555556u;
         }
       }
       std::vector<TestTensor> dense = RandomTensors(vit_, 2418);
-      int64_t flips = 0;
+      std::vector<int64_t> flips(format.bits);
       for (size_t s = 0; s < snapshot_.surface.size(); ++s) {
         auto tensor = std::find_if(dense.begin(), dense.end(), [&](const TestTensor& t) {
           return t.name == snapshot_.surface[s].name;
         });
-        QuantizedTensor quantized = Quantize(tensor->values, Format(format)).value();
+        QuantizedTensor quantized =
+            Quantize(tensor->values, format, quantization, snapshot_.surface[s].shape).value();
         for (const TensorFaults& hit : faults.tensors) {
           for (const WordFault& fault : hit.faults) {
             if (hit.tensor == static_cast<int>(s)) {
-              quantized.words[fault.index] ^= fault.mask;
-              flips += __builtin_popcount(fault.mask);
+              uint32_t& word = quantized.words[fault.index];
+              const uint32_t before = word;
+              word = seed < 2 ? word ^ fault.mask : (word & ~fault.mask) | fault.value;
+              for (int bit = 0; bit < format.bits; ++bit) {
+                flips[bit] += (before ^ word) >> bit & 1;
+              }
             }
           }
         }
         for (size_t i = 0; i < tensor->values.size(); ++i) {
-          tensor->values[i] = Dequantize(quantized.words[i], quantized.ScaleOf(i), Format(format));
+          tensor->values[i] =
+              Dequantize(quantized.words[i], quantized.ScaleOf(static_cast<int64_t>(i)), format);
         }
       }
       const ModelSnapshot faulty = OpenSnapshot(WriteSnapshot(ConfigJson(vit_), dense)).value();
@@ -161,16 +179,40 @@ TEST_F(EvaluatorTest, OutcomesEqualThoseOfADenselyFaultyModel) {
         sdc += expected->predictions[i] != golden->predictions[i];
       }
       const TrialOutcome outcome = RunAll(*evaluator, images_.fold, {{9, &faults}})[0];
-      EXPECT_EQ(outcome.top1, expected->top1) << format << " " << seed;
-      EXPECT_EQ(outcome.top5, expected->top5) << format << " " << seed;
-      EXPECT_EQ(outcome.sdc, sdc) << format << " " << seed;
+      EXPECT_EQ(outcome.top1, expected->top1) << name << " " << seed;
+      EXPECT_EQ(outcome.top5, expected->top5) << name << " " << seed;
+      EXPECT_EQ(outcome.sdc, sdc) << name << " " << seed;
       EXPECT_EQ(outcome.golden_top1, golden->top1);
       EXPECT_EQ(outcome.golden_top5, golden->top5);
-      EXPECT_EQ(outcome.flips, flips);
+      EXPECT_EQ(outcome.flips_per_bit, flips) << name << " " << seed;
+      EXPECT_EQ(outcome.flips, std::accumulate(flips.begin(), flips.end(), int64_t{0}));
+      EXPECT_EQ(outcome.flips_wanted, outcome.flips);
       EXPECT_EQ(outcome.top1 - outcome.golden_top1,
                 outcome.wrong_to_right - outcome.right_to_wrong);
     }
   }
+}
+
+TEST_F(EvaluatorTest, StuckBitsThatChangeNothingRunNothing) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  const auto values = ToFloat(*snapshot_.weights.Find("head.weight")).value();
+  const QuantizedTensor quantized = Quantize(values, int8_).value();
+  FaultList stuck;
+  stuck.effect = FaultList::Effect::kSet;
+  stuck.tensors.push_back({static_cast<int>(snapshot_.surface.size()) - 1, {}});
+  for (int64_t i = 0; i < 40; ++i) {
+    stuck.tensors[0].faults.push_back({i, 0xF0, quantized.words[i] & 0xF0});
+  }
+  FaultList one = stuck;
+  one.tensors[0].faults[7].value ^= 0x40;
+  const auto outcomes = RunAll(*evaluator, images_.fold, {{1, &stuck}, {2, &one}});
+  EXPECT_EQ(outcomes[0].inferences, 0);
+  EXPECT_EQ(outcomes[0].flips_wanted, 0);
+  EXPECT_EQ(outcomes[0].flips, 0);
+  EXPECT_EQ(outcomes[0].flips_per_bit, std::vector<int64_t>(8));
+  EXPECT_EQ(outcomes[1].inferences, kImages);
+  EXPECT_EQ(outcomes[1].flips_wanted, 1);
+  EXPECT_EQ(outcomes[1].flips_per_bit, (std::vector<int64_t>{0, 0, 0, 0, 0, 0, 1, 0}));
 }
 
 TEST_F(EvaluatorTest, TrialsWithoutFlipsRunNothing) {

@@ -25,14 +25,18 @@ TEST(StoredWords, ValuesAreThoseOfTheWords) {
 }
 
 TEST(StoredWords, PatchWritesTheFlippedValuesAndUndoRestoresAllBits) {
-  for (const char* format : {"int4", "int8", "int9", "int16", "fp32"}) {
-    StoredWords words(Format(format));
+  for (const char* format : {"int4", "int8", "int9", "int16", "fixed(2.6)", "fixed(2.20)", "fp32",
+                             "fp16", "bf16", "fp8_e4m3", "fp8_e5m2"}) {
+    StoredWords words(Format(format), {Quantization::Scale::kPerChannel});
     const at::Tensor values = words.Add(kTensor, kWeights).value();
     const at::Tensor golden = values.clone();
     const std::string digest = words.Digest();
     const uint32_t sign = 1u << (Format(format).bits - 1);
     const FaultList faults = List({{1, 1}, {2, sign}, {5, sign | 1}});
-    EXPECT_EQ(words.Patch(faults).value(), 4) << format;
+    std::vector<int64_t> per_bit(Format(format).bits);
+    per_bit.front() = 2;
+    per_bit.back() = 2;
+    EXPECT_EQ(words.Patch(faults).value(), per_bit) << format;
     EXPECT_NE(words.Digest(), digest) << format;
     for (const int i : {0, 3, 4}) {
       EXPECT_EQ(values.data_ptr<float>()[i], golden.data_ptr<float>()[i]) << format << i;
@@ -56,6 +60,78 @@ TEST(StoredWords, Fp32FlipsTheIeeeWord) {
   ASSERT_TRUE(words.Patch(List({{0, 0x80000000u}, {2, 0x7f800000u}})).ok());
   EXPECT_EQ(values.data_ptr<float>()[0], -1.27f);
   EXPECT_EQ(values.data_ptr<float>()[2], INFINITY);
+}
+
+TEST(StoredWords, ChannelsHaveTheirScales) {
+  const std::vector<float> weights = {1.27f, 0, 0.5f, 0.127f, 0, -0.05f};
+  StoredWords words(Format("int8"), {Quantization::Scale::kPerChannel});
+  const at::Tensor values = words.Add(kTensor, weights).value();
+  ASSERT_TRUE(words.Patch(List({{1, 0x80}, {4, 0x80}})).ok());
+  EXPECT_FLOAT_EQ(values.data_ptr<float>()[1], -1.28f);
+  EXPECT_FLOAT_EQ(values.data_ptr<float>()[4], -0.128f);
+}
+
+TEST(StoredWords, SetsFlipWhatHasTheOtherValue) {
+  StoredWords words(Format("int8"));
+  ASSERT_TRUE(words.Add(kTensor, kWeights).ok());  // 127, -50, 0, 1, -127, 30
+  FaultList sets = List({{0, 0x81, 0x80}, {1, 0xFF, 0xCE}, {2, 0x0F, 0}, {5, 0x06, 0x02}});
+  sets.effect = FaultList::Effect::kSet;
+  ASSERT_TRUE(words.Check(sets).ok());
+  const FaultList flips = words.FlipsOf(sets);
+  EXPECT_EQ(flips.effect, FaultList::Effect::kFlip);
+  ASSERT_EQ(flips.tensors.size(), 1u);
+  // 127 loses bit 0 and gains bit 7; -50 is 0xCE already, 0 has no bit of 0x0F; 30 loses bit 2.
+  EXPECT_THAT(flips.tensors[0].faults,
+              ::testing::ElementsAre(WordFault{0, 0x81}, WordFault{5, 0x04}));
+  sets = List({{1, 0xFF, 0xCE}});
+  sets.effect = FaultList::Effect::kSet;
+  EXPECT_TRUE(words.FlipsOf(sets).tensors.empty());
+}
+
+TEST(StoredWords, StuckBitsNeverFlipTheWrongWay) {
+  StoredWords words(Format("int8"));
+  std::vector<float> weights(256);
+  for (int i = 0; i < 256; ++i) {
+    weights[i] = static_cast<float>(std::max(i - 128, -127));
+  }
+  const SurfaceTensor tensor{"w", {16, 16}, "", Part::kHead, {}};
+  const at::Tensor values = words.Add(tensor, weights).value();
+  const at::Tensor golden = values.clone();
+  for (const bool at_one : {false, true}) {
+    FaultList sets = List({});
+    sets.effect = FaultList::Effect::kSet;
+    for (int i = 0; i < 256; ++i) {
+      const uint32_t mask = 0x25u << (i % 3);
+      sets.tensors[0].faults.push_back({i, mask, at_one ? mask : 0});
+    }
+    const FaultList flips = words.FlipsOf(sets);
+    ASSERT_TRUE(words.Patch(flips).ok());
+    int changed = 0;
+    for (int i = 0; i < 256; ++i) {
+      const int before = static_cast<int>(golden.data_ptr<float>()[i]);
+      const int after = static_cast<int>(values.data_ptr<float>()[i]);
+      const int mask = 0x25 << (i % 3);
+      EXPECT_EQ(after & 0xFF, (at_one ? before | mask : before & ~mask) & 0xFF) << i;
+      changed += after != before;
+    }
+    EXPECT_GT(changed, 150);
+    words.Undo(flips);
+    EXPECT_TRUE(values.equal(golden));
+  }
+}
+
+TEST(StoredWords, ListsThatDoNotFitAreRefused) {
+  StoredWords words(Format("int8"));
+  ASSERT_TRUE(words.Add(kTensor, kWeights).ok());
+  FaultList beyond_mask = List({{0, 0x80, 0x81}});
+  beyond_mask.effect = FaultList::Effect::kSet;
+  FaultList beyond_word = List({{0, 0x100, 0x100}});
+  beyond_word.effect = FaultList::Effect::kSet;
+  for (const FaultList& list :
+       {List({{6, 1}}), List({{-1, 1}}), List({{0, 0}}), List({{0, 0x100}}), List({{1, 1}, {1, 2}}),
+        List({{0, 0x80, 0x80}}), beyond_mask, beyond_word}) {
+    EXPECT_EQ(words.Check(list).code(), absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST(StoredWords, PatchFindsWordsThatWereNotGolden) {
