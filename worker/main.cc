@@ -36,6 +36,7 @@ struct Flags {
   std::string device = "cpu";
   std::string log_file;
   int threads = 0;
+  bool allow_torchscript = false;
 };
 
 std::string DefaultCache() {
@@ -75,6 +76,7 @@ absl::Status Work(const Flags& flags) {
   bench.cache_folder = flags.cache.empty() ? DefaultCache() : flags.cache;
   bench.threads =
       flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
+  bench.allow_torchscript = flags.allow_torchscript;
   bench.create_evaluator = CreateEvaluator;
   Workbench workbench(std::move(bench));
 
@@ -119,6 +121,8 @@ int main(int argc, char** argv) {
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
+  app.add_flag("--allow-torchscript", flags.allow_torchscript,
+               "run models that come as code (model.ts), with the rights of this process");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
   try {
     app.parse(argc, argv);

@@ -17,6 +17,7 @@
 #include "client/cli/run_directory.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/model/snapshot.h"
 #include "common/report/results.h"
 
 namespace bitquake {
@@ -36,6 +37,7 @@ struct Flags {
   int workers = 1;
   double lease_work_seconds = 20;
   int64_t max_lease_jobs = 0;  // 0: the server's default
+  bool allow_torchscript = false;
   std::vector<std::string> model_roots;
   std::vector<std::string> data_roots;
 };
@@ -66,6 +68,17 @@ std::string DefaultFolder(const Campaign& campaign) {
   }
 }
 
+absl::Status CheckCodeAllowed(const LocalCampaign& local, bool allow_torchscript) {
+  for (const auto& [name, folder] : local.models) {
+    ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
+    const absl::Status allowed = CheckCodeAllowed(snapshot, allow_torchscript);
+    if (!allowed.ok()) {
+      return absl::InvalidArgumentError(allowed.message());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   if (!flags.resume.empty()) {
     return RunDirectory::Open(flags.resume);
@@ -73,6 +86,7 @@ absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
   ASSIGN_OR_RETURN(const LocalCampaign local,
                    ResolveLocally(file, flags.model_roots, flags.data_roots));
+  RETURN_IF_ERROR(CheckCodeAllowed(local, flags.allow_torchscript));
   RunState state;
   state.request_id = RandomHex() + RandomHex();
   state.campaign_json = ToJson(local.campaign);
@@ -81,6 +95,7 @@ absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   state.dataset_folder = local.dataset_folder;
   state.workers = flags.workers;
   state.device = flags.device;
+  state.allow_torchscript = flags.allow_torchscript;
   return RunDirectory::Create(flags.out.empty() ? DefaultFolder(local.campaign) : flags.out, file,
                               state);
 }
@@ -122,6 +137,9 @@ class Fleet {
       for (const auto& [name, folder] : run.state().models) {
         options.arguments.push_back("--model");
         options.arguments.push_back(name + "=" + folder);
+      }
+      if (run.state().allow_torchscript) {
+        options.arguments.push_back("--allow-torchscript");
       }
       if (!flags.cache.empty()) {
         options.arguments.push_back("--cache");
@@ -255,9 +273,10 @@ void AddRun(CLI::App& app, Session& session) {
   CLI::Option* file = command->add_option("FILE", flags->file, "campaign file");
   CLI::Option* out =
       command->add_option("--out", flags->out, "run directory to make; by default runs/NAME-<n>");
-  command->add_option("--resume", flags->resume, "go on with the run in this directory")
-      ->excludes(file)
-      ->excludes(out);
+  CLI::Option* resume =
+      command->add_option("--resume", flags->resume, "go on with the run in this directory")
+          ->excludes(file)
+          ->excludes(out);
   command->add_option("--workers", flags->workers, "worker processes; they share the cores")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -270,6 +289,10 @@ void AddRun(CLI::App& app, Session& session) {
   command
       ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
       ->envname("BITQUAKE_DATA_ROOT");
+  command
+      ->add_flag("--allow-torchscript", flags->allow_torchscript,
+                 "run models that come as code (model.ts), with your rights; kept for --resume")
+      ->excludes(resume);
   command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
   command
       ->add_option("--lease-work-seconds", flags->lease_work_seconds,

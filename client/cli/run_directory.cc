@@ -27,7 +27,8 @@ std::string ToText(const RunState& state) {
                                 {"dataset", state.dataset},
                                 {"dataset_folder", state.dataset_folder},
                                 {"workers", state.workers},
-                                {"device", state.device}}
+                                {"device", state.device},
+                                {"allow_torchscript", state.allow_torchscript}}
              .dump(2) +
          "\n";
 }
@@ -43,6 +44,7 @@ absl::StatusOr<RunState> FromText(const std::string& text, const std::string& pa
     state.dataset_folder = json.at("dataset_folder");
     state.workers = json.at("workers");
     state.device = json.at("device");
+    state.allow_torchscript = json.value("allow_torchscript", false);  // older runs lack it
     return state;
   } catch (const nlohmann::json::exception& error) {
     return absl::DataLossError(absl::StrCat(path, ": damaged: ", error.what()));

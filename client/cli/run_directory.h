@@ -19,6 +19,7 @@ struct RunState {
   std::string dataset_folder;
   int workers = 1;
   std::string device = "cpu";
+  bool allow_torchscript = false;
 };
 
 class RunDirectory {

@@ -98,6 +98,16 @@ absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder) {
   return snapshot;
 }
 
+absl::Status CheckCodeAllowed(const ModelSnapshot& snapshot, bool allow_torchscript) {
+  if (allow_torchscript || snapshot.architecture.family() != Family::kTorchScript) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      snapshot.path, ": the network of '", snapshot.architecture.name,
+      "' comes as TorchScript (model.ts), code that would run with your rights; if you "
+      "trust it, say --allow-torchscript"));
+}
+
 absl::StatusOr<std::string> SnapshotStamp(const std::string& folder) {
   ASSIGN_OR_RETURN(const SnapshotFiles files, FindFiles(folder));
   std::vector<std::string> stamps;

@@ -29,6 +29,10 @@ struct ModelSnapshot {
 // the file named.
 absl::StatusOr<ModelSnapshot> OpenSnapshot(const std::string& folder);
 
+// TorchScript is code that runs with the rights of whoever evaluates it, so that it must be
+// allowed. Errors: FailedPrecondition, naming the flag --allow-torchscript.
+absl::Status CheckCodeAllowed(const ModelSnapshot& snapshot, bool allow_torchscript);
+
 // Differs when a file of the folder was replaced or written to (FileStamp). Reads none.
 absl::StatusOr<std::string> SnapshotStamp(const std::string& folder);
 

@@ -3,10 +3,10 @@
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <memory>
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "common/base/suggest.h"
@@ -18,18 +18,19 @@ namespace {
 constexpr size_t kLongestPattern = 1000;
 constexpr int64_t kPatternMemory = int64_t{1} << 20;  // bytes that a compiled pattern may take
 
-// The names and their parts ("norm1"), of which a pattern that matches nothing is near to some.
+// The names and whatever of them stands between dots ("norm1", "attn.qkv"), of which a pattern that
+// matches nothing is near to some.
 std::vector<std::string> NamesAndParts(const std::vector<NetworkTensor>& parameters) {
   std::set<std::string> parts;
-  std::vector<std::string> names;
   for (const auto& [tensor, kind] : parameters) {
-    names.push_back(tensor.name);
-    for (const absl::string_view part : absl::StrSplit(tensor.name, '.')) {
-      parts.emplace(part);
+    const std::vector<absl::string_view> words = absl::StrSplit(tensor.name, '.');
+    for (auto first = words.begin(); first != words.end(); ++first) {
+      for (auto end = first + 1; end <= words.end(); ++end) {
+        parts.insert(absl::StrJoin(first, end, "."));
+      }
     }
   }
-  names.insert(names.end(), parts.begin(), parts.end());
-  return names;
+  return {parts.begin(), parts.end()};
 }
 
 // A pattern as the name that was probably meant.

@@ -79,6 +79,22 @@ class BadInput(bitquake.Case):
         (model / "config.json").write_text(json.dumps(config))
         self.refused("mixer_b16_224", f"{model}: config.json", models=[str(model)])
 
+    def test_code_runs_only_if_allowed(self):
+        model = self.model()
+        config = json.loads((model / "config.json").read_text())
+        config["architecture"] = "mixer_b16_224"
+        (model / "config.json").write_text(json.dumps(config))
+        (model / "model.ts").write_text("no TorchScript")
+        self.refused("mixer_b16_224", "--allow-torchscript", models=[str(model)])
+        # Allowed, it is loaded; also by a run that goes on.
+        run = self.folder / "run"
+        _, error = self.call("run", self.folder / "campaign.yaml", "--out", run,
+                             "--allow-torchscript", code=FAILED)
+        self.assertIn("model.ts cannot be read as TorchScript", error)
+        _, error = self.call("run", "--resume", run, code=FAILED)
+        self.assertIn("model.ts cannot be read as TorchScript", error)
+        self.assertTrue(json.loads((run / "run.json").read_text())["allow_torchscript"])
+
     def test_config_that_is_not_json(self):
         model = self.model()
         (model / "config.json").write_text("{")

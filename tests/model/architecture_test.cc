@@ -47,7 +47,7 @@ std::string ErrorWith(const std::function<void(Json&)>& change, const TestVit& v
 }
 
 TEST(Architecture, ReadsConfigAndTensors) {
-  const auto architecture = DeriveArchitecture(ConfigJson({}), Infos(TestVit()));
+  const auto architecture = DeriveArchitecture(ConfigJson(TestVit()), Infos(TestVit()));
   ASSERT_TRUE(architecture.ok()) << architecture.status();
   EXPECT_EQ(architecture->num_classes, 7);
   EXPECT_EQ(VitOf(*architecture).image, 8);
@@ -77,7 +77,7 @@ TEST(Architecture, ClipTowersHaveTheirOwnNormAndEpsilon) {
 }
 
 TEST(Architecture, EpsilonOfTheConfigPrevails) {
-  Json config = Json::parse(ConfigJson({}));
+  Json config = Json::parse(ConfigJson(TestVit()));
   config["norm_eps"] = 1e-3;
   EXPECT_EQ(VitOf(*DeriveArchitecture(config.dump(), Infos(TestVit()))).norm_eps, 1e-3);
 }
@@ -136,7 +136,7 @@ TEST(Architecture, HeadsAreNotGuessed) {
 }
 
 TEST(Architecture, ReadsFlatConfigs) {
-  Json config = Json::parse(ConfigJson({}));
+  Json config = Json::parse(ConfigJson(TestVit()));
   config.update(config["pretrained_cfg"]);
   config.erase("pretrained_cfg");
   const auto architecture = DeriveArchitecture(config.dump(), Infos(TestVit()));
@@ -149,7 +149,7 @@ TEST(Architecture, ReadsFlatConfigs) {
 }
 
 TEST(Architecture, TakesOtherNetworksForTorchScriptAndSaysWhy) {
-  Json config = Json::parse(ConfigJson({}));
+  Json config = Json::parse(ConfigJson(TestVit()));
   for (const char* name : {"swinv2_tiny_window8_256", "deit3_base_patch16_224", "resnet50", "vit",
                            "vit_base_patch16_clip_quickgelu_224", "vit_small_patch16_rope_224",
                            "vit_base_patch16_siglip_224", "vit_small_patch14_dinov2"}) {
@@ -183,7 +183,7 @@ TEST(Architecture, RefusesArgumentsThatChangeTheNetwork) {
 }
 
 TEST(Architecture, AcceptsArgumentsThatLeaveTheNetworkAsItIs) {
-  Json config = Json::parse(ConfigJson({}));
+  Json config = Json::parse(ConfigJson(TestVit()));
   config["model_args"].update(Json{{"init_values", nullptr},
                                    {"qk_norm", false},
                                    {"reg_tokens", 0},
@@ -236,7 +236,7 @@ TEST(Architecture, RefusesMissingUnexpectedAndMisshapenTensors) {
       tensor.shape = {32, 16};
     }
   }
-  const std::string error(DeriveArchitecture(ConfigJson({}), tensors).status().message());
+  const std::string error(DeriveArchitecture(ConfigJson(TestVit()), tensors).status().message());
   EXPECT_THAT(error, HasSubstr("missing: 'blocks.1.norm1.bias' [16]"));
   EXPECT_THAT(error, HasSubstr("unexpected: 'blocks.1.ls1.gamma' [16]"));
   EXPECT_THAT(error, HasSubstr("'blocks.2.mlp.fc2.weight' is [32, 16], should be [16, 32]"));
@@ -244,13 +244,13 @@ TEST(Architecture, RefusesMissingUnexpectedAndMisshapenTensors) {
 
 TEST(Architecture, EveryTensorIsNeeded) {
   const std::vector<TensorInfo> all = Infos(TestVit());
-  ASSERT_TRUE(DeriveArchitecture(ConfigJson({}), all).ok());
+  ASSERT_TRUE(DeriveArchitecture(ConfigJson(TestVit()), all).ok());
   for (size_t i = 0; i < all.size(); ++i) {
     // Without its bias, qkv is another network that is supported; in all blocks alike.
     std::vector<TensorInfo> tensors = all;
     tensors.erase(tensors.begin() + static_cast<int>(i));
     const bool optional = all[i].name == "patch_embed.proj.bias";
-    EXPECT_EQ(DeriveArchitecture(ConfigJson({}), tensors).ok(), optional) << all[i].name;
+    EXPECT_EQ(DeriveArchitecture(ConfigJson(TestVit()), tensors).ok(), optional) << all[i].name;
   }
 }
 
@@ -269,7 +269,7 @@ TEST(Architecture, SurvivesHostileShapes) {
           tensor.shape = shape;
         }
       }
-      EXPECT_FALSE(DeriveArchitecture(ConfigJson({}), tensors).ok()) << victim.name;
+      EXPECT_FALSE(DeriveArchitecture(ConfigJson(TestVit()), tensors).ok()) << victim.name;
     }
   }
   EXPECT_FALSE(DeriveArchitecture("", {}).ok());
@@ -277,41 +277,13 @@ TEST(Architecture, SurvivesHostileShapes) {
   EXPECT_FALSE(DeriveArchitecture("{\"architecture\":3}", {}).ok());
 }
 
-TEST(Surface, HoldsThePapersTensorsInForwardOrder) {
-  TestVit vit;
-  vit.depth = 2;
-  const auto architecture = DeriveArchitecture(ConfigJson(vit), Infos(vit));
-  const Surface surface = MakeSurface(*architecture, Infos(vit)).value();
-  std::vector<std::string> names;
-  for (const SurfaceTensor& tensor : surface) {
-    names.push_back(tensor.name);
-  }
-  EXPECT_THAT(
-      names,
-      ElementsAre("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight",
-                  "blocks.0.attn.proj.weight", "blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc2.weight",
-                  "blocks.1.attn.qkv.weight", "blocks.1.attn.proj.weight",
-                  "blocks.1.mlp.fc1.weight", "blocks.1.mlp.fc2.weight", "head.weight"));
-  EXPECT_EQ(surface[2].part, Part::kEmbed);
-  EXPECT_EQ(surface[2].block, "");
-  EXPECT_EQ(surface[2].words(), 16 * 3 * 4 * 4);
-  EXPECT_EQ(surface[7].part, Part::kAttention);
-  EXPECT_EQ(surface[7].block, "blocks.1");
-  ASSERT_TRUE(surface[7].qkv.has_value());
-  EXPECT_EQ(surface[7].qkv->heads, 2);
-  EXPECT_EQ(surface[7].qkv->head_dim, 8);
-  EXPECT_FALSE(surface[8].qkv.has_value());
-  EXPECT_EQ(surface[9].part, Part::kMlp);
-  EXPECT_EQ(surface[11].part, Part::kHead);
-}
-
 TEST(Snapshot, OpensAFolder) {
-  const std::string folder = WriteSnapshot(ConfigJson({}), RandomTensors({}, 1));
+  const std::string folder = WriteSnapshot(ConfigJson(TestVit()), RandomTensors(TestVit(), 1));
   const auto snapshot = OpenSnapshot(folder);
   ASSERT_TRUE(snapshot.ok()) << snapshot.status();
   EXPECT_EQ(snapshot->surface.size(), 16u);
-  EXPECT_EQ(snapshot->Tensors().size(), RandomTensors({}, 1).size());
-  EXPECT_EQ(snapshot->config_json, ConfigJson({}));
+  EXPECT_EQ(snapshot->Tensors().size(), RandomTensors(TestVit(), 1).size());
+  EXPECT_EQ(snapshot->config_json, ConfigJson(TestVit()));
 }
 
 TEST(Snapshot, SaysWhatAModelFolderHolds) {
@@ -322,16 +294,17 @@ TEST(Snapshot, SaysWhatAModelFolderHolds) {
     EXPECT_THAT(status.message(), HasSubstr("holds model.safetensors and config.json"));
     EXPECT_EQ(SnapshotDigest(path).status(), status);
   }
-  const std::string wrong = WriteSnapshot("{}", RandomTensors({}, 1));
+  const std::string wrong = WriteSnapshot("{}", RandomTensors(TestVit(), 1));
   EXPECT_THAT(OpenSnapshot(wrong).status().message(), HasSubstr(wrong));
 }
 
 TEST(Snapshot, DigestDependsOnBothFiles) {
-  const std::string digest = SnapshotDigest(WriteSnapshot("{}", RandomTensors({}, 1))).value();
+  const std::string digest =
+      SnapshotDigest(WriteSnapshot("{}", RandomTensors(TestVit(), 1))).value();
   EXPECT_EQ(digest.size(), 64u);
-  EXPECT_EQ(SnapshotDigest(WriteSnapshot("{}", RandomTensors({}, 1))).value(), digest);
-  EXPECT_NE(SnapshotDigest(WriteSnapshot("{ }", RandomTensors({}, 1))).value(), digest);
-  EXPECT_NE(SnapshotDigest(WriteSnapshot("{}", RandomTensors({}, 2))).value(), digest);
+  EXPECT_EQ(SnapshotDigest(WriteSnapshot("{}", RandomTensors(TestVit(), 1))).value(), digest);
+  EXPECT_NE(SnapshotDigest(WriteSnapshot("{ }", RandomTensors(TestVit(), 1))).value(), digest);
+  EXPECT_NE(SnapshotDigest(WriteSnapshot("{}", RandomTensors(TestVit(), 2))).value(), digest);
 }
 
 }  // namespace

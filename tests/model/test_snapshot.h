@@ -1,5 +1,5 @@
-// Small model folders for tests: seeded random vision transformers, written as a person would find
-// them.
+// Small model folders for tests: seeded random networks of each family, written as a person would
+// find them.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,38 @@ struct TestVit {
   int heads = 2;
   int hidden = 32;
   int classes = 7;
-  bool pre_norm = false;  // as CLIP: norm_pre, no bias of the patch embedding, eps 1e-5
+  bool pre_norm = false;   // as CLIP: norm_pre, no bias of the patch embedding, eps 1e-5
+  bool distilled = false;  // as DeiT: dist_token, head_dist
+};
+
+struct TestSwin {
+  int image = 16;
+  int patch = 2;
+  std::vector<int> widths = {8, 16};  // of each stage; each twice the one before
+  std::vector<int> depths = {2, 2};
+  std::vector<int> heads = {2, 4};
+  int window = 4;  // covers all of the second stage
+  int classes = 7;
+};
+
+struct TestDeepVit {
+  int image = 8;
+  int patch = 4;
+  int width = 16;
+  int depth = 3;
+  int heads = 4;
+  int hidden = 24;
+  int classes = 7;
 };
 
 // All tensors, values from `seed`; in no particular order.
 std::vector<TestTensor> RandomTensors(const TestVit& vit, uint32_t seed);
+std::vector<TestTensor> RandomTensors(const TestSwin& swin, uint32_t seed);
+std::vector<TestTensor> RandomTensors(const TestDeepVit& deepvit, uint32_t seed);
+
 std::string ConfigJson(const TestVit& vit);
+std::string ConfigJson(const TestSwin& swin);
+std::string ConfigJson(const TestDeepVit& deepvit);
 
 // A safetensors file of fp32 tensors.
 std::string SafetensorsBytes(const std::vector<TestTensor>& tensors);

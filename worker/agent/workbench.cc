@@ -54,6 +54,7 @@ absl::StatusOr<std::shared_ptr<const OpenModel>> Workbench::Model(const std::str
   std::shared_ptr<const OpenModel>& model = models_[name];
   if (model == nullptr || model->stamp != stamp) {
     ASSIGN_OR_RETURN(ModelSnapshot snapshot, OpenSnapshot(folder));
+    RETURN_IF_ERROR(CheckCodeAllowed(snapshot, options_.allow_torchscript));
     ASSIGN_OR_RETURN(std::string digest, SnapshotDigest(folder));
     RETURN_IF_ERROR(CheckUnchanged(folder, SnapshotStamp(folder), stamp));
     model = std::make_shared<OpenModel>(
@@ -137,6 +138,7 @@ absl::StatusOr<Evaluator*> Workbench::EvaluatorFor(const std::string& campaign_i
   }
   EvaluatorOptions with_threads = options;
   with_threads.threads = options_.threads;
+  with_threads.allow_torchscript = options_.allow_torchscript;
   ASSIGN_OR_RETURN(std::unique_ptr<Evaluator> evaluator,
                    options_.create_evaluator(model.snapshot, with_threads));
   // The weights were read only now.

@@ -28,6 +28,7 @@ struct WorkbenchOptions {
   Roots data;
   std::string cache_folder;
   int threads = 1;
+  bool allow_torchscript = false;  // models that come as code
   EvaluatorFactory create_evaluator;
 };
 

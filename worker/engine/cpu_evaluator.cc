@@ -90,6 +90,7 @@ absl::StatusOr<std::unique_ptr<CpuEvaluator>> CpuEvaluator::Create(const ModelSn
                                                                    const EvaluatorOptions& options,
                                                                    const CpuTuning& tuning) {
   RETURN_IF_ERROR(CheckOptions(options));
+  RETURN_IF_ERROR(CheckCodeAllowed(snapshot, options.allow_torchscript));
   return WithoutExceptions([&]() -> absl::StatusOr<std::unique_ptr<CpuEvaluator>> {
     ASSIGN_OR_RETURN(
         std::unique_ptr<LoadedModel> model,

@@ -86,10 +86,12 @@ struct EvaluatorOptions {
   std::string compute = "fp32";
   int chunk = 0;    // images a forward; positive
   int threads = 1;  // chunks at a time
+  bool allow_torchscript = false;  // run networks that come as code (model.ts)
 };
 
 // An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
-// (weights that do not fit the architecture or the format), Unimplemented (compute).
+// (weights that do not fit the architecture or the format), Unimplemented (compute),
+// FailedPrecondition (TorchScript that is not allowed).
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
                                                            const EvaluatorOptions& options);
 

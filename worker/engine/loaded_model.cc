@@ -1,18 +1,21 @@
 #include "worker/engine/loaded_model.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/model/network_tensors.h"
+#include "worker/engine/torch_script.h"
 
 namespace bitquake {
 namespace {
 
-absl::StatusOr<std::unique_ptr<ModelGraph>> MakeGraph(const Architecture& architecture,
+absl::StatusOr<std::unique_ptr<ModelGraph>> MakeGraph(const ModelSnapshot& snapshot,
                                                       const Weights& weights) {
+  const Architecture& architecture = snapshot.architecture;
   switch (architecture.family()) {
     case Family::kVit:
       return MakeVit(std::get<VitShape>(architecture.network), weights);
@@ -23,8 +26,51 @@ absl::StatusOr<std::unique_ptr<ModelGraph>> MakeGraph(const Architecture& archit
     case Family::kTorchScript:
       break;
   }
-  return absl::UnimplementedError(
-      absl::StrCat(architecture.name, ": TorchScript is not supported"));
+  return MakeTorchScript(snapshot, weights);
+}
+
+// Empty for those that become fp32.
+std::optional<at::ScalarType> OwnType(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      return std::nullopt;
+    case DType::kF64:
+      return at::kDouble;
+    case DType::kI64:
+      return at::kLong;
+    case DType::kI32:
+      return at::kInt;
+    case DType::kI16:
+      return at::kShort;
+    case DType::kI8:
+      return at::kChar;
+    case DType::kU8:
+      return at::kByte;
+    case DType::kBool:
+      return at::kBool;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<at::Tensor> LoadFloats(const StoredTensor& stored) {
+  ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(stored));
+  at::Tensor tensor = at::empty(stored.shape, at::kFloat);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
+  return tensor;
+}
+
+// Of TorchScript, which may read counters and indices.
+absl::StatusOr<at::Tensor> LoadAsItIs(const StoredTensor& stored) {
+  const std::optional<at::ScalarType> type = OwnType(stored.dtype);
+  if (!type) {
+    return LoadFloats(stored);
+  }
+  at::Tensor tensor = at::empty(stored.shape, *type);
+  std::copy(stored.bytes.begin(), stored.bytes.end(),
+            static_cast<char*>(tensor.mutable_data_ptr()));
+  return tensor;
 }
 
 }  // namespace
@@ -40,7 +86,11 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ModelSnapsh
   if (!loaded.ok()) {
     return Annotate(loaded, snapshot.path);
   }
-  ASSIGN_OR_RETURN(model->graph_, MakeGraph(snapshot.architecture, model->weights_));
+  absl::StatusOr<std::unique_ptr<ModelGraph>> graph = MakeGraph(snapshot, model->weights_);
+  if (!graph.ok()) {
+    return Annotate(graph.status(), snapshot.path);
+  }
+  model->graph_ = *std::move(graph);
   for (const SurfaceTensor& tensor : surface) {
     model->stage_of_.push_back(model->graph_->StageOf(tensor.name));
   }
@@ -58,13 +108,13 @@ absl::Status LoadedModel::LoadWeights(const ModelSnapshot& snapshot, const Surfa
     ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(*stored));
     ASSIGN_OR_RETURN(weights_[tensor.name], words_.Add(tensor, values));
   }
+  const bool script = snapshot.architecture.family() == Family::kTorchScript;
   for (const auto& [tensor, kind] : NetworkTensors(snapshot.architecture, snapshot.Tensors())) {
-    if (kind == TensorKind::kUnused || weights_.count(tensor.name) > 0) {
+    if ((kind == TensorKind::kUnused && !script) || weights_.count(tensor.name) > 0) {
       continue;
     }
-    ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat(*snapshot.weights.Find(tensor.name)));
-    at::Tensor loaded = at::empty(tensor.shape, at::kFloat);
-    std::copy(values.begin(), values.end(), loaded.mutable_data_ptr<float>());
+    const StoredTensor& stored = *snapshot.weights.Find(tensor.name);
+    ASSIGN_OR_RETURN(const at::Tensor loaded, script ? LoadAsItIs(stored) : LoadFloats(stored));
     weights_[tensor.name] = loaded;
     unquantised_.push_back(loaded);
   }
@@ -85,7 +135,7 @@ std::string LoadedModel::Digest() const {
   Xxh3 digest;
   digest.UpdateText(words_.Digest());
   for (const at::Tensor& tensor : unquantised_) {
-    digest.Update(tensor.const_data_ptr<float>(), tensor.numel() * sizeof(float));
+    digest.Update(tensor.const_data_ptr(), tensor.nbytes());
   }
   return digest.Hex();
 }

@@ -14,8 +14,10 @@
 
 namespace bitquake {
 
-inline ModelSnapshot RandomSnapshot(const TestVit& vit, uint32_t seed) {
-  auto snapshot = OpenSnapshot(WriteSnapshot(ConfigJson(vit), RandomTensors(vit, seed)));
+// Of a TestVit, TestSwin, TestDeepVit.
+template <typename Network>
+ModelSnapshot RandomSnapshot(const Network& network, uint32_t seed) {
+  auto snapshot = OpenSnapshot(WriteSnapshot(ConfigJson(network), RandomTensors(network, seed)));
   EXPECT_TRUE(snapshot.ok()) << snapshot.status();
   return *std::move(snapshot);
 }
@@ -25,16 +27,17 @@ struct TestImages {
   std::vector<std::vector<uint8_t>> pixels;
   FoldImages fold;
 
-  TestImages(const TestVit& vit, int images, uint32_t seed = 1, int number = 0) {
+  template <typename Network>
+  TestImages(const Network& network, int images, uint32_t seed = 1, int number = 0) {
     std::mt19937 random(seed);
     fold.fold = number;
     for (int i = 0; i < images; ++i) {
-      std::vector<uint8_t> image(3 * vit.image * vit.image);
+      std::vector<uint8_t> image(3 * network.image * network.image);
       for (uint8_t& pixel : image) {
         pixel = static_cast<uint8_t>(random() >> 24);
       }
       pixels.push_back(std::move(image));
-      fold.labels.push_back(static_cast<int>(random() % vit.classes));
+      fold.labels.push_back(static_cast<int>(random() % network.classes));
     }
     for (const auto& image : pixels) {
       fold.pixels.push_back(image.data());
