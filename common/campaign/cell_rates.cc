@@ -12,8 +12,8 @@ namespace bitquake {
 absl::StatusOr<CellRates> CellRates::Make(const Campaign& campaign, const Surface& surface,
                                           const NumberFormat& format) {
   CellRates rates(campaign, surface, format);
+  RETURN_IF_ERROR(CheckFaults(surface, {}, campaign.fault, format));
   if (campaign.fault.kind == FaultModel::Kind::kList) {
-    RETURN_IF_ERROR(CheckFaults(surface, {}, campaign.fault, format));
     ASSIGN_OR_RETURN(FaultList listed, FindListedBits(surface, campaign.fault.list));
     rates.listed_.resize(surface.size());
     for (TensorFaults& tensor : listed.tensors) {

@@ -12,7 +12,7 @@ namespace bitquake {
 class CellRates {  // of one model in one format; thread-compatible
  public:
   // `campaign`, and `surface`, which numbers the targets' tensors, must outlive the result. Errors:
-  // InvalidArgument, as CheckFaults for a list of faults.
+  // InvalidArgument, as CheckFaults.
   static absl::StatusOr<CellRates> Make(const Campaign& campaign, const Surface& surface,
                                         const NumberFormat& format);
 

@@ -149,16 +149,20 @@ std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fa
   const auto complaint = [](std::string part, const absl::Status& status) {
     return Complaint{std::move(part), std::string(status.message())};
   };
+  std::optional<NumberFormat> narrowest;
   for (const Json& name : campaign.at("formats")) {
     const NumberFormat format = NumberFormat::FromName(name.get<std::string>()).value();
     if (const absl::Status status = CheckFaultModel(fault, format); !status.ok()) {
       return complaint("fault", status);
     }
-    for (size_t i = 0; i < campaign.at("granularities").size(); ++i) {
-      const Granularity granularity = GranularityFromJson(campaign.at("granularities")[i]);
-      if (const absl::Status status = CheckGranularity(granularity, format); !status.ok()) {
-        return complaint(absl::StrCat("granularities.", i), status);
-      }
+    if (!narrowest || format.bits < narrowest->bits) {
+      narrowest = format;
+    }
+  }
+  for (size_t i = 0; i < campaign.at("granularities").size(); ++i) {
+    const Granularity granularity = GranularityFromJson(campaign.at("granularities")[i]);
+    if (const absl::Status status = CheckGranularity(granularity, *narrowest); !status.ok()) {
+      return complaint(absl::StrCat("granularities.", i), status);
     }
   }
   return std::nullopt;
@@ -184,8 +188,9 @@ FieldType CampaignType() {
                   /*required=*/false,
                   10u};
   trials.default_for = [](const Json& campaign) -> Json {
-    const bool is_list = campaign.contains("fault") &&
-                         FaultFromJson(campaign.at("fault")).kind == FaultModel::Kind::kList;
+    const Json fault = campaign.value("fault", Json());
+    const bool is_list = fault.is_object() &&
+                         (fault.contains("list") || fault.value("kind", std::string()) == "list");
     return is_list ? 1u : 10u;
   };
   MapType campaign;
@@ -221,7 +226,11 @@ FieldType CampaignType() {
       {"granularities", GranularitiesType(),
        "Which stored bits are hit together. A name takes all targets; a map selects some.", false,
        Json::array({"model"})},
-      {"fault", FaultType(), "What a fault does, and how faults are drawn.", false, "bit_flip"},
+      {"fault", FaultType(),
+       "What a fault does, and how faults are drawn. Short: a name, {burst: 3} or {list: "
+       "faults.csv}; "
+       "a count needs its kind, {kind: bit_flip, count: 3}.",
+       false, "bit_flip"},
       {"ber", BerType(),
        absl::StrCat(kBerMeaning,
                     ". Sorted; repeats are dropped. Required, but for a `count` or a list of "

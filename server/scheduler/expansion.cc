@@ -93,19 +93,25 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db, const 
 // Adds the cells of one variant: granularity, then target, then BER, as the results list them.
 absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
                                  const Surface& surface) {
-  ASSIGN_OR_RETURN(const CellRates cell_rates, CellRates::Make(campaign, surface, variant.format));
+  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, variant.format);
+  if (!cell_rates.ok()) {
+    return Annotate(cell_rates.status(), variant.model);
+  }
   int64_t position = 0;
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     const Granularity& granularity = campaign.granularities[g];
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
                      ExpandTargets(surface, granularity, variant.format));
     for (const Target& target : targets) {
-      ASSIGN_OR_RETURN(const std::vector<double> rates, cell_rates.Of(granularity, target));
-      if (position + static_cast<int64_t>(rates.size()) > kMaxCells) {
+      const absl::StatusOr<std::vector<double>> rates = cell_rates->Of(granularity, target);
+      if (!rates.ok()) {
+        return Annotate(rates.status(), variant.model);
+      }
+      if (position + static_cast<int64_t>(rates->size()) > kMaxCells) {
         return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
                                                        variant.model, "; split the campaign"));
       }
-      for (const double ber : rates) {
+      for (const double ber : *rates) {
         RETURN_IF_ERROR(db.Run(
             "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
             "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

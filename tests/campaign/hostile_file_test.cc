@@ -131,6 +131,16 @@ TEST(HostileFile, Patterns) {
     absl::StrAppend(&many, "'", i, "((a{900}){900}){900}', ");
   }
   EXPECT_THAT(Refusal(many + "]}\n"), HasSubstr("is not a regular expression (RE2)"));
+  // As large as they may be, many times over.
+  std::string large = "name: n\nmodels: [m]\ndataset: d\nber: 0\ngranularities:\n";
+  for (int i = 0; i < 63; ++i) {
+    absl::StrAppend(&large, "- regex: {match: '((.{10}){10}){9}", i, "'}\n");
+  }
+  absl::StrAppend(&large, "- block: {bits: [31]}\nformats: [fp32");
+  for (int bits = 2; bits <= 32; ++bits) {
+    absl::StrAppend(&large, ", fixed(1.", bits - 1, ")");
+  }
+  EXPECT_THAT(Refusal(large + "]\n"), HasSubstr("granularities[63]: no bit 31 in fixed(1.1)"));
   EXPECT_THAT(Refusal("surface: {include: ['" + std::string(1000, '(') + "']}\n"),
               HasSubstr("is not a regular expression (RE2)"));
   EXPECT_THAT(Refusal("surface: {include: ['" + Repeated("(") + "']}\n"),
