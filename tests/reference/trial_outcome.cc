@@ -99,7 +99,6 @@ absl::StatusOr<json> Answer(const Material& material, const json& request) {
   ASSIGN_OR_RETURN(options.format, NumberFormat::FromName(request.at("format")));
   options.quantization = QuantizationOf(request.at("quantization"));
   options.chunk = DefaultChunk(material.snapshot.architecture);
-  options.threads = 2;
   options.keep_images = true;
   const Surface& surface = material.snapshot.surface;
   ASSIGN_OR_RETURN(const Target target, TargetOf(request.at("target"), surface, options.format));

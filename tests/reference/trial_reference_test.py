@@ -63,7 +63,7 @@ def images_and_labels():
 class Trials(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        torch.manual_seed(0)
+        torch.set_num_threads(1)  # as ctest runs beside it what else there is
         cls.images, cls.labels = images_and_labels()
         cls.weights = {name: tensor.float().numpy() for name, tensor in
                        safetensors.torch.load_file(MODEL / "model.safetensors").items()}
@@ -92,18 +92,21 @@ class Trials(unittest.TestCase):
         return answer
 
     def logits(self, name, quantization, kind, faults):
-        """timm's, with the weights of the surface in a number format, after the faults."""
+        """timm's, with the weights of the surface in a number format, after the faults; and the
+        number of bits that these flip."""
         format = reference.Format.parse(name)
         hits = {tensor: [reference.Hit(*fault) for fault in listed] for tensor, listed in faults}
-        weights = dict(self.weights)
+        weights, flips = dict(self.weights), 0
         for tensor in self.surface():
             words, scales = reference.quantize(weights[tensor], format, **quantization)
-            words = reference.faulty_words(words, kind, hits.pop(tensor, []))
-            weights[tensor] = reference.dequantize(words, scales, format)
+            faulty = reference.faulty_words(words, kind, hits.pop(tensor, []))
+            flips += sum(int(word).bit_count() for word in (words ^ faulty)[words != faulty])
+            weights[tensor] = reference.dequantize(faulty, scales, format)
         self.assertFalse(hits, "faults outside of the surface")
         self.model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
         with torch.inference_mode():
-            return torch.cat([self.model(batch) for batch in self.images.split(100)]).numpy()
+            logits = torch.cat([self.model(batch) for batch in self.images.split(100)]).numpy()
+        return logits, flips
 
     def surface(self):
         return [name for name, weights in self.weights.items() if weights.ndim >= 2]
@@ -114,7 +117,7 @@ class Trials(unittest.TestCase):
                        seed=SEED, trial=trial, ber=ber)
         drawn = self.ask(**request)
         self.assertCountEqual(drawn["surface"], self.surface())
-        logits = self.logits(name, quantization, fault["kind"], drawn["faults"])
+        logits, flips = self.logits(name, quantization, fault["kind"], drawn["faults"])
         finite = np.isfinite(logits).all(axis=1)
         predictions = np.where(finite, np.where(finite[:, None], logits, 0).argmax(axis=1), -1)
         outcome = self.ask(**request, predictions=predictions.tolist())
@@ -128,7 +131,7 @@ class Trials(unittest.TestCase):
               f"non-finite {outcome['due']} here {(~finite).sum()}, differing {differing} by "
               f"{lead} of logits to {np.abs(logits[finite]).max(initial=0):.3g}", flush=True)
         self.assertEqual(outcome["images"], images)
-        self.assertGreater(outcome["flips"], 0)
+        self.assertEqual(outcome["flips"], flips)
         self.assertLessEqual(len(differing), 0.0005 * images)
         self.assertLessEqual(abs(outcome["top1"] - top1), len(differing))
         return outcome
@@ -139,6 +142,13 @@ class Trials(unittest.TestCase):
                 outcome = self.compare(name, trial, ber, BIT_FLIP)
                 self.assertLess(outcome["top1"], outcome["golden_top1"] - 10, "costs some accuracy")
                 self.assertGreater(outcome["top1"], 300, "and not all")
+
+    def test_golden_is_the_quantised_model(self):
+        for name in ("int3", "fixed(2.6)"):
+            with self.subTest(format=name):
+                outcome = self.compare(name, 0, 0, BIT_FLIP)
+                self.assertEqual(outcome["golden_top1"], outcome["top1"])
+                self.assertEqual(outcome["flips"], 0)
 
     def test_fp32_with_some_logits_that_are_not_finite(self):
         self.assertGreater(self.compare("fp32", 1, 1e-6, BIT_FLIP)["due"], 1000)
