@@ -80,6 +80,8 @@ FakeEvaluators(EvaluatorScript* script) {
 }
 
 // The engine's, which is not linked.
-int DefaultChunk(const Architecture& architecture) { return 10 * std::get<VitShape>(architecture.network).depth; }
+int DefaultChunk(const Architecture& architecture) {
+  return 10 * std::get<VitShape>(architecture.network).depth;
+}
 
 }  // namespace bitquake
