@@ -19,8 +19,8 @@
 
 namespace bitquake {
 
-// fp32 (but what TorchScript reads that is no floating-point number), contiguous, by the checkpoint's
-// names. Tensors share their storage with the graph.
+// fp32 (but what TorchScript reads that is no floating-point number), contiguous, by the
+// checkpoint's names. Tensors share their storage with the graph.
 using Weights = std::map<std::string, at::Tensor, std::less<>>;
 
 // Of attention over all tokens: [chunk, heads, tokens, head_dim] each. The softmax is over the

@@ -70,6 +70,25 @@ TEST_F(WorkbenchTest, AModelThatChangesWhileAnEvaluatorReadsItIsRefused) {
   EXPECT_EQ(script_.alive, 0);
 }
 
+TEST_F(WorkbenchTest, AModelThatComesAsCodeMustBeAllowed) {
+  folder_.Write("models/vit/model.ts", "code");
+  EXPECT_EQ(Model()->snapshot.script_path, "") << "of a network of ours, code is not looked at";
+  folder_.Write("models/vit/config.json",
+                R"({"architecture": "net", "num_classes": 7, "pretrained_cfg": {
+                    "input_size": [3, 8, 8], "mean": [0, 0, 0], "std": [1, 1, 1]}})");
+  const absl::Status refused = workbench_.Model("vit").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--allow-torchscript"));
+
+  WorkbenchOptions options = Options();
+  options.allow_torchscript = true;
+  Workbench workbench(options);
+  const auto model = workbench.Model("vit");
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_TRUE(workbench.EvaluatorFor("c", **model, {}).ok());
+  EXPECT_TRUE(script_.options.back().allow_torchscript);
+}
+
 TEST_F(WorkbenchTest, AModelThatCameLaterIsFound) {
   EXPECT_EQ(workbench_.Model("late").status().code(), absl::StatusCode::kNotFound);
   folder_.Write("models/late/config.json", "{");
