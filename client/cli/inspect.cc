@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -115,15 +116,19 @@ void PrintJson(const std::vector<Target>& targets, const Surface& surface,
 
 void PrintText(const std::vector<Target>& targets, const Surface& surface,
                const NumberFormat& format) {
+  int width = 0;
+  for (const SurfaceTensor& tensor : surface) {
+    width = std::max(width, static_cast<int>(tensor.name.size()));
+  }
   for (const Target& target : targets) {
     const std::vector<int> positions = PositionsOf(target, format);
     const bool whole_words = static_cast<int>(positions.size()) == format.bits;
     std::cout << absl::StrFormat(
-        "%-32s %14d bits%s\n", target.name, ExposedBits(target, format, FaultModel()),
+        "%-*s %14d bits%s\n", width + 4, target.name, ExposedBits(target, format, FaultModel()),
         whole_words ? "" : absl::StrCat(", bit ", absl::StrJoin(positions, ", "), " of each word"));
     for (const WordRange& range : target.ranges) {
       const SurfaceTensor& tensor = surface[range.tensor];
-      std::cout << absl::StrFormat("    %-34s %-16s %s\n", tensor.name,
+      std::cout << absl::StrFormat("    %-*s  %-16s %s\n", width, tensor.name,
                                    absl::StrCat("[", absl::StrJoin(tensor.shape, ", "), "]"),
                                    RowsText(tensor, range));
     }

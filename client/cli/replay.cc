@@ -125,6 +125,9 @@ absl::StatusOr<std::vector<std::string>> Places(const TrialSetup& setup, const R
     arguments.insert(arguments.end(),
                      {"--data", campaign.dataset + "=" + fs::absolute(data).string()});
   }
+  if (flags.allow_torchscript || (run != nullptr && run->state().allow_torchscript)) {
+    arguments.push_back("--allow-torchscript");
+  }
   for (const std::string& root : flags.model_roots) {
     arguments.insert(arguments.end(), {"--model-root", root});
   }
@@ -191,9 +194,6 @@ absl::Status Replay(const Flags& flags, Session& session) {
   const std::string outcome = folder->Path("outcome.json");
   arguments.insert(arguments.end(), {"--replay", folder->Path("trial.json"), "--device",
                                      flags.device, "--threads", absl::StrCat(flags.threads)});
-  if (flags.allow_torchscript || (run.has_value() && run->state().allow_torchscript)) {
-    arguments.push_back("--allow-torchscript");
-  }
   if (!flags.cache.empty()) {
     arguments.insert(arguments.end(), {"--cache", flags.cache});
   }

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <utility>
 
-#include "common/fault/philox.h"
+#include "common/base/philox.h"
 
 namespace bitquake {
 namespace {

@@ -151,7 +151,8 @@ absl::StatusOr<FaultList> DrawDistinctBits(const FaultSampler& sampler, const Su
   const auto all = static_cast<double>(bits);
   // Two standard deviations: one draw in twenty needs a second round. In the end the bounds are 0
   // and 1.
-  for (double slack = 2 * std::sqrt(wanted) + 2;; slack *= 4) {
+  const double deviation = std::sqrt(wanted * (1 - wanted / all));
+  for (double slack = 2 * deviation + 2;; slack *= 4) {
     const double from = count <= kFew ? 0 : std::max(0.0, (wanted - slack) / all);
     const double below = std::min(1.0, (wanted + slack) / all);
     FaultList in = drawn.Below(from);

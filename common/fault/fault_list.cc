@@ -26,17 +26,17 @@ uint32_t AllowedPositions(const Target& target, const FaultModel& model,
   return allowed & target.positions & WholeWord(format);
 }
 
-// Each faulty bit becomes `length` from it upwards, cut at the word's end.
-void Lengthen(int length, uint32_t whole_word, std::vector<WordFault>* faults) {
+// Each faulty bit becomes `length` from it upwards; those beyond the word are no position of it.
+void Lengthen(int length, std::vector<WordFault>* faults) {
   for (WordFault& fault : *faults) {
     const uint32_t begun = fault.mask;
     for (int i = 1; i < length; ++i) {
-      fault.mask |= begun << i & whole_word;
+      fault.mask |= begun << i;
     }
   }
 }
 
-// What the model draws at a rate in one whole tensor, at all positions.
+// What the model draws at a rate in one whole tensor, before it is cut to positions.
 std::vector<WordFault> DrawTensor(const FaultSampler& sampler, const SurfaceTensor& tensor,
                                   const FaultModel& model, const NumberFormat& format,
                                   uint32_t trial, double ber) {
@@ -46,7 +46,7 @@ std::vector<WordFault> DrawTensor(const FaultSampler& sampler, const SurfaceTens
   }
   std::vector<WordFault> drawn = sampler.Sample(words, trial, ber);
   if (model.kind == Kind::kBurst) {
-    Lengthen(model.burst_length, WholeWord(format), &drawn);
+    Lengthen(model.burst_length, &drawn);
   }
   return drawn;
 }

@@ -20,7 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/digest.h"
-#include "common/fault/philox.h"
+#include "common/base/philox.h"
 
 namespace bitquake {
 

@@ -192,9 +192,10 @@ absl::Status MatchesNothing(const Surface& surface, const Granularity& granulari
   const bool attention = granularity.kind == Kind::kType || granularity.kind == Kind::kHead;
   const bool blocks = granularity.kind == Kind::kBlock || granularity.per_block;
   return absl::NotFoundError(absl::StrCat(what, "the surface has no ",
-                                          attention ? "qkv weight"
-                                          : blocks  ? "blocks"
-                                                    : "tensors",
+                                          attention                         ? "qkv weight"
+                                          : blocks                          ? "blocks"
+                                          : granularity.kind == Kind::kPart ? "parts that are known"
+                                                                            : "tensors",
                                           granularity.blocks.empty() ? "" : " in the chosen blocks",
                                           "; choose another granularity"));
 }

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "common/report/csv.h"
 #include "common/stats/estimate.h"
+#include "common/stats/vulnerability.h"
 
 namespace bitquake {
 namespace {
@@ -119,36 +120,15 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   return s;
 }
 
-// loss / mean loss of the others. The others are summed from both sides rather than by subtraction
-// from the total, and their sum counts as positive only beyond its rounding error: losses that
-// cancel are not a divisor.
 void SetVulnerabilityFactors(const std::vector<size_t>& group,
                              std::vector<CellSummary>* summaries) {
-  constexpr double kRounding = 1e-12;
-  struct Sum {
-    double loss = 0;
-    double magnitude = 0;
-    Sum operator+(const Sum& other) const {
-      return {loss + other.loss, magnitude + other.magnitude};
-    }
-  };
-  const size_t n = group.size();
-  const auto term = [&](size_t i) {
-    const double loss = (*summaries)[group[i]].loss_mean;
-    return Sum{loss, std::fabs(loss)};
-  };
-  std::vector<Sum> before(n + 1);
-  std::vector<Sum> after(n + 1);
-  for (size_t i = 0; i < n; ++i) {
-    before[i + 1] = before[i] + term(i);
-    after[n - 1 - i] = after[n - i] + term(n - 1 - i);
+  std::vector<double> losses;
+  for (size_t i : group) {
+    losses.push_back((*summaries)[i].loss_mean);
   }
-  for (size_t i = 0; i < n; ++i) {
-    const Sum others = before[i] + after[i + 1];
-    if (others.loss > kRounding * others.magnitude) {
-      CellSummary& s = (*summaries)[group[i]];
-      s.vf = s.loss_mean * static_cast<double>(n - 1) / others.loss;
-    }
+  const std::vector<double> factors = VulnerabilityFactors(losses);
+  for (size_t i = 0; i < group.size(); ++i) {
+    (*summaries)[group[i]].vf = factors[i];
   }
 }
 

@@ -42,7 +42,8 @@ Row ToRow(const CellResult& cell, const CellSummary& s) {
           Fixed(s.top1_mean),
           interval,
           Fixed(s.loss_mean),
-          Fixed(s.sdc_rate)};
+          Fixed(s.sdc_rate),
+          Fixed(s.due_rate)};
 }
 
 std::string Aligned(const std::vector<Row>& rows, size_t first_numeric_column) {
@@ -72,7 +73,7 @@ std::string Aligned(const std::vector<Row>& rows, size_t first_numeric_column) {
 std::string CellsTable(const std::vector<CellResult>& cells) {
   constexpr size_t kFirstNumericColumn = 4;
   std::vector<Row> rows = {{"model", "format", "granularity", "target", "BER", "trials", "top-1 %",
-                            "95% interval", "loss pp", "SDC %"}};
+                            "95% interval", "loss pp", "SDC %", "DUE %"}};
   const std::vector<CellSummary> summaries = Summarize(cells);
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {

@@ -61,8 +61,12 @@ class BareLoop {
       weights[stored.name] = at::empty(stored.shape, at::kFloat);
       std::copy(values.begin(), values.end(), weights[stored.name].mutable_data_ptr<float>());
     }
+    const auto* vit = std::get_if<VitShape>(&snapshot.architecture.network);
+    if (vit == nullptr) {
+      return absl::InvalidArgumentError(snapshot.path + " is no vision transformer");
+    }
     auto loop = std::make_unique<BareLoop>();
-    loop->graph_ = MakeVit(snapshot.architecture, weights);
+    loop->graph_ = MakeVit(*vit, weights);
     const InputMaker input(snapshot.architecture.preprocessing);
     const absl::Span<const uint8_t* const> pixels(fold.pixels);
     for (size_t first = 0; first < pixels.size(); first += chunk) {

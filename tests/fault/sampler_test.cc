@@ -6,7 +6,7 @@
 #include <string>
 
 #include "common/base/digest.h"
-#include "common/fault/philox.h"
+#include "common/base/philox.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -187,11 +187,11 @@ TEST(CellsTable, IsAligned) {
   second.key.model = "vit_lar\xC3\xA9";
   EXPECT_EQ(CellsTable({Cell("model", "model", {7}), second}),
             "model     format  granularity  target          BER  trials  top-1 %    95% interval  "
-            "loss pp  SDC %\n"
+            "loss pp  SDC %  DUE %\n"
             "vit       int8    model        model      1.00e-06       1    89.30               -  "
-            "   0.70   1.40\n"
+            "   0.70   1.40   0.00\n"
             "vit_lar\xC3\xA9  int8    block        blocks.11  1.00e-06       3    70.00  "
-            "[45.16, 94.84]    20.00  40.00\n");
+            "[45.16, 94.84]    20.00  40.00   0.00\n");
 }
 
 TEST(CellsTable, NamesCannotCommandTheTerminal) {

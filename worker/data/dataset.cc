@@ -1,259 +1,92 @@
 #include "worker/data/dataset.h"
 
-#include <algorithm>
 #include <filesystem>
-#include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/base/digest.h"
 #include "common/base/file.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
-#include "worker/data/tar_index.h"
+#include "worker/data/image_folder.h"
+#include "worker/data/tar_split.h"
 
 namespace bitquake {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
-constexpr char kInfoFile[] = "_info.json";
-constexpr char kSplit[] = "validation";
-constexpr size_t kMaxInfoBytes = size_t{16} << 20;
+// What a data set's folder holds; one of the two.
+struct Layout {
+  std::optional<TarSplit> tars;
+  std::optional<ImageFolder> images;
 
-// What _info.json states of one split.
-struct Split {
-  std::vector<std::string> files;
-  std::vector<int64_t> shard_lengths;  // empty if not stated
-  std::optional<int64_t> num_samples;
+  std::vector<std::string> ShardPaths() const {
+    std::vector<std::string> paths;
+    const std::string& folder = tars.has_value() ? tars->folder : images->folder;
+    for (const std::string& name : tars.has_value() ? tars->files : images->images) {
+      paths.push_back(absl::StrCat(folder, "/", name));
+    }
+    return paths;
+  }
+
+  absl::StatusOr<std::vector<Sample>> ReadSamples() const {
+    return tars.has_value() ? ReadTarSamples(*tars) : IndexImages(*images);
+  }
 };
 
-absl::Status Invalid(absl::string_view where, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
-}
-
-// A file name from someone else's _info.json must not lead out of the data set's folder.
-bool StaysInside(absl::string_view name) {
-  for (absl::string_view part : absl::StrSplit(name, '/')) {
-    if (part.empty() || part == "." || part == "..") {
-      return false;
-    }
-  }
-  return std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' '; });
-}
-
-absl::StatusOr<int64_t> ParseCount(const json& value, absl::string_view what) {
-  if (!value.is_number_unsigned() ||
-      value.get<uint64_t>() > uint64_t(std::numeric_limits<int64_t>::max())) {
-    return absl::InvalidArgumentError(absl::StrCat(what, " is no count"));
-  }
-  return value.get<int64_t>();
-}
-
-absl::StatusOr<const json*> ChooseSplit(const json& info) {
-  if (!info.is_object() || !info.contains("splits") || !info["splits"].is_object() ||
-      info["splits"].empty()) {
-    return absl::InvalidArgumentError("no object 'splits' with a split in it");
-  }
-  const json& splits = info["splits"];
-  const auto split = splits.size() == 1 ? splits.begin() : splits.find(kSplit);
-  if (split == splits.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("has ", splits.size(), " splits, none of them '", kSplit, "'"));
-  }
-  return &*split;
-}
-
-absl::StatusOr<Split> ParseSplit(absl::string_view text) {
-  const json info = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (info.is_discarded()) {
-    return absl::InvalidArgumentError("not JSON");
-  }
-  ASSIGN_OR_RETURN(const json* chosen, ChooseSplit(info));
-  if (!chosen->is_object() || !chosen->contains("filenames") ||
-      !(*chosen)["filenames"].is_array()) {
-    return absl::InvalidArgumentError("the split has no list 'filenames'");
-  }
-  Split split;
-  absl::flat_hash_set<std::string> seen;
-  for (const json& file : (*chosen)["filenames"]) {
-    if (!file.is_string() || !StaysInside(file.get<std::string>())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("filenames: ", file.dump(-1, ' ', true, json::error_handler_t::replace),
-                       " does not name a file inside the folder"));
-    }
-    if (!seen.insert(file.get<std::string>()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("filenames: '", file.get<std::string>(), "' is listed twice"));
-    }
-    split.files.push_back(file.get<std::string>());
-  }
-  if (chosen->contains("shard_lengths")) {
-    const json& lengths = (*chosen)["shard_lengths"];
-    if (!lengths.is_array() || lengths.size() != split.files.size()) {
-      return absl::InvalidArgumentError("shard_lengths is not a list as long as filenames");
-    }
-    for (const json& length : lengths) {
-      ASSIGN_OR_RETURN(const int64_t count, ParseCount(length, "an entry of shard_lengths"));
-      split.shard_lengths.push_back(count);
-    }
-  }
-  if (chosen->contains("num_samples")) {
-    ASSIGN_OR_RETURN(split.num_samples, ParseCount((*chosen)["num_samples"], "num_samples"));
-  }
-  return split;
-}
-
-absl::StatusOr<Split> ListTars(const std::string& folder) {
-  Split split;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".tar") {
-      split.files.push_back(it->path().filename().string());
-    }
-  }
-  if (error) {
-    return absl::ErrnoToStatus(error.value(), folder);
-  }
-  if (split.files.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(folder, ": neither ", kInfoFile,
-                     " nor a .tar file; a data set is a folder of WebDataset tars"));
-  }
-  std::sort(split.files.begin(), split.files.end());
-  return split;
-}
-
-absl::StatusOr<Split> ReadSplit(const std::string& folder) {
+absl::StatusOr<Layout> FindLayout(const std::string& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     return absl::NotFoundError(absl::StrCat(folder, ": no such folder"));
   }
-  const std::string path = absl::StrCat(folder, "/", kInfoFile);
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxInfoBytes);
-  if (absl::IsNotFound(text.status())) {
-    return ListTars(folder);
+  Layout layout;
+  ASSIGN_OR_RETURN(layout.tars, FindTarSplit(folder));
+  if (layout.tars.has_value()) {
+    return layout;
   }
-  RETURN_IF_ERROR(text.status());
-  absl::StatusOr<Split> split = ParseSplit(*text);
-  if (!split.ok()) {
-    return Annotate(split.status(), path);
+  ASSIGN_OR_RETURN(layout.images, FindImageFolder(folder));
+  if (layout.images.has_value()) {
+    return layout;
   }
-  return split;
-}
-
-bool IsImage(absl::string_view extension) {
-  return extension == "jpg" || extension == "jpeg" || extension == "png";
-}
-
-// A class number as text: "17", with white space around it.
-absl::StatusOr<int> ParseLabel(absl::string_view text) {
-  int label = 0;
-  if (text.size() > 32 || !absl::SimpleAtoi(text, &label) || label < 0) {
-    return absl::InvalidArgumentError("the .cls member is no class number (0, 1, 2, ...)");
-  }
-  return label;
-}
-
-// The parts of one sample as found so far.
-struct Parts {
-  const TarMember* image = nullptr;
-  const TarMember* label = nullptr;
-};
-
-absl::StatusOr<std::vector<Sample>> ReadShard(const std::string& path, int shard) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  ASSIGN_OR_RETURN(const std::vector<TarMember> members, IndexTar(file.bytes(), path));
-  std::vector<std::string> keys;  // by first appearance
-  absl::flat_hash_map<std::string, Parts> parts;
-  for (const TarMember& member : members) {
-    const SamplePart part = SplitMemberName(member.name);
-    if (!IsImage(part.extension) && part.extension != "cls") {
-      continue;
-    }
-    const auto [it, is_new] = parts.try_emplace(part.key);
-    if (is_new) {
-      keys.push_back(part.key);
-    }
-    const TarMember*& slot = IsImage(part.extension) ? it->second.image : it->second.label;
-    if (slot != nullptr) {
-      return Invalid(absl::StrCat(path, ": ", part.key),
-                     absl::StrCat("both '", slot->name, "' and '", member.name, "' belong to it"));
-    }
-    slot = &member;
-  }
-  std::vector<Sample> samples;
-  samples.reserve(keys.size());
-  for (std::string& key : keys) {
-    const auto [image, label] = parts[key];
-    const std::string where = absl::StrCat(path, ": ", key);
-    if (label == nullptr) {
-      return Invalid(where, "an image without a label (.cls)");
-    }
-    if (image == nullptr) {
-      return Invalid(where, "a label without an image (.jpg, .jpeg, .png)");
-    }
-    const auto number = ParseLabel(file.bytes().substr(label->offset, label->size));
-    if (!number.ok()) {
-      return Annotate(number.status(), where);
-    }
-    samples.push_back({shard, std::move(key), image->offset, image->size, *number});
-  }
-  return samples;
-}
-
-std::vector<std::string> ShardPaths(const std::string& folder, const Split& split) {
-  std::vector<std::string> paths;
-  for (const std::string& file : split.files) {
-    paths.push_back(absl::StrCat(folder, "/", file));
-  }
-  return paths;
+  return absl::NotFoundError(absl::StrCat(
+      folder, ": neither ", kInfoFile,
+      " nor a .tar file nor class folders; a data set is a folder of WebDataset tars, or of folders"
+      " of images, one for each class"));
 }
 
 }  // namespace
 
 absl::StatusOr<Dataset> Dataset::Open(const std::string& folder) {
-  ASSIGN_OR_RETURN(const Split split, ReadSplit(folder));
+  ASSIGN_OR_RETURN(const Layout layout, FindLayout(folder));
   Dataset dataset;
   dataset.folder_ = folder;
-  dataset.shards_ = ShardPaths(folder, split);
-  for (size_t i = 0; i < split.files.size(); ++i) {
-    ASSIGN_OR_RETURN(std::vector<Sample> samples,
-                     ReadShard(dataset.shards_[i], static_cast<int>(i)));
-    if (!split.shard_lengths.empty() &&
-        static_cast<int64_t>(samples.size()) != split.shard_lengths[i]) {
-      return Invalid(dataset.shards_[i],
-                     absl::StrCat(samples.size(), " samples, but ", kInfoFile, " states ",
-                                  split.shard_lengths[i], "; fetch the shard again"));
+  dataset.tars_ = layout.tars.has_value();
+  dataset.shards_ = layout.ShardPaths();
+  if (layout.images.has_value()) {
+    dataset.names_ = layout.images->images;
+  } else {
+    for (const std::string& shard : dataset.shards_) {
+      dataset.names_.push_back(fs::path(shard).filename().string());
     }
-    std::move(samples.begin(), samples.end(), std::back_inserter(dataset.samples_));
   }
-  if (split.num_samples.has_value() &&
-      static_cast<int64_t>(dataset.samples_.size()) != *split.num_samples) {
-    return Invalid(folder, absl::StrCat(dataset.samples_.size(), " samples, but ", kInfoFile,
-                                        " states num_samples ", *split.num_samples));
-  }
+  ASSIGN_OR_RETURN(dataset.samples_, layout.ReadSamples());
   if (dataset.samples_.empty()) {
-    return Invalid(folder, "no images");
+    return absl::InvalidArgumentError(absl::StrCat(folder, ": no images"));
   }
   return dataset;
 }
 
 std::string Dataset::Describe(const Sample& sample) const {
-  return absl::StrCat(fs::path(shards_[sample.shard]).filename().string(), ": ", sample.key);
+  return tars_ ? absl::StrCat(names_[sample.shard], ": ", sample.key) : shards_[sample.shard];
 }
 
 absl::StatusOr<std::string> Dataset::Stamp() const {
-  ASSIGN_OR_RETURN(const Split split, ReadSplit(folder_));
-  if (ShardPaths(folder_, split) != shards_) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder_, " has other shards than when it was opened; open it again"));
+  ASSIGN_OR_RETURN(const Layout layout, FindLayout(folder_));
+  if (layout.ShardPaths() != shards_) {
+    return absl::FailedPreconditionError(absl::StrCat(folder_, " has other ",
+                                                      tars_ ? "shards" : "images",
+                                                      " than when it was opened; open it again"));
   }
   std::string stamps;
   for (const std::string& shard : shards_) {
@@ -265,9 +98,9 @@ absl::StatusOr<std::string> Dataset::Stamp() const {
 
 absl::StatusOr<std::string> Dataset::Digest() const {
   std::string lines;
-  for (const std::string& shard : shards_) {
-    ASSIGN_OR_RETURN(const std::string digest, Sha256HexOfFile(shard));
-    absl::StrAppend(&lines, digest, "  ", fs::path(shard).filename().string(), "\n");
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    ASSIGN_OR_RETURN(const std::string digest, Sha256HexOfFile(shards_[i]));
+    absl::StrAppend(&lines, digest, "  ", names_[i], "\n");
   }
   return Sha256Hex(lines);
 }

@@ -49,10 +49,25 @@ class Build {
       : dataset_(dataset), preprocessing_(preprocessing), options_(options), writer_(writer) {}
 
   absl::Status Run() {
-    for (const std::string& path : dataset_.shards()) {
-      ASSIGN_OR_RETURN(MappedFile shard, MappedFile::Open(path));
-      shards_.push_back(std::move(shard));
+    ASSIGN_OR_RETURN(const std::string stamp, dataset_.Stamp());
+    RETURN_IF_ERROR(DecodeAll());
+    // Else the cache would hold other data than its key says.
+    if (const auto now = dataset_.Stamp(); !now.ok() || *now != stamp) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(dataset_.folder(),
+                       " changed while its images were decoded; leave it as it is, start again"));
     }
+    return absl::OkStatus();
+  }
+
+ private:
+  // The shard that a thread reads: successive samples mostly lie in the same one.
+  struct OpenShard {
+    int number = -1;
+    MappedFile file;
+  };
+
+  absl::Status DecodeAll() {
     std::vector<std::thread> threads;
     for (int i = 1; i < options_.threads; ++i) {
       threads.emplace_back([this] { Work(); });
@@ -65,8 +80,8 @@ class Build {
     return status_;
   }
 
- private:
   void Work() {
+    OpenShard shard;
     const int64_t count = dataset_.samples().size();
     for (;;) {
       const int64_t begin = next_.fetch_add(kImagesAtOnce);
@@ -75,7 +90,7 @@ class Build {
           return;
         }
         Report(i, Cancelled() ? absl::CancelledError("building the pixel cache was cancelled")
-                              : DecodeOne(i));
+                              : DecodeOne(i, shard));
       }
       if (begin >= count) {
         return;
@@ -88,14 +103,18 @@ class Build {
     return options_.cancelled();
   }
 
-  absl::Status DecodeOne(int64_t index) {
+  absl::Status DecodeOne(int64_t index, OpenShard& shard) {
     const Sample& sample = dataset_.samples()[index];
-    const absl::string_view shard = shards_[sample.shard].bytes();
-    if (sample.offset + sample.size > static_cast<int64_t>(shard.size())) {
-      return absl::DataLossError(absl::StrCat(
-          dataset_.Describe(sample), ": the shard has shrunk since it was opened; fetch it again"));
+    if (shard.number != sample.shard) {
+      ASSIGN_OR_RETURN(shard.file, MappedFile::Open(dataset_.shards()[sample.shard]));
+      shard.number = sample.shard;
     }
-    const auto image = DecodeImage(shard.substr(sample.offset, sample.size));
+    const absl::string_view bytes = shard.file.bytes();
+    if (sample.offset + sample.size > static_cast<int64_t>(bytes.size())) {
+      return absl::DataLossError(absl::StrCat(
+          dataset_.Describe(sample), ": the file has shrunk since it was opened; fetch it again"));
+    }
+    const auto image = DecodeImage(bytes.substr(sample.offset, sample.size));
     if (!image.ok()) {
       return Annotate(image.status(), dataset_.Describe(sample));
     }
@@ -121,7 +140,6 @@ class Build {
   const Preprocessing& preprocessing_;
   const PixelCacheOptions& options_;
   PixelCacheWriter* const writer_;
-  std::vector<MappedFile> shards_;
   std::atomic<int64_t> next_{0};
   std::atomic<int64_t> stop_at_{std::numeric_limits<int64_t>::max()};
   // Not absl::Mutex: ThreadSanitizer does not see that one's locking in a packaged Abseil.

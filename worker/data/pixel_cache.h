@@ -29,9 +29,9 @@ struct PixelCacheOptions {
 class PixelCache {  // thread-safe
  public:
   // Opens the cache file for (data_digest, preprocessing), building it first if it is absent or
-  // damaged. Errors: InvalidArgument naming the shard and key of the first image that does not
-  // decode, or what the transform does not support; Cancelled; what the system says of a full disk
-  // or a folder that cannot be written.
+  // damaged. Errors: InvalidArgument naming the first image that does not decode, or what the
+  // transform does not support; FailedPrecondition if the data set changes meanwhile; Cancelled;
+  // what the system says of a full disk or a folder that cannot be written.
   static absl::StatusOr<std::unique_ptr<PixelCache>> OpenOrBuild(const Dataset& dataset,
                                                                  const std::string& data_digest,
                                                                  const Preprocessing& preprocessing,

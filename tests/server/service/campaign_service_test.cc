@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "common/report/trial_record.h"
 #include "tests/server/service/served.h"
 
 namespace bitquake {

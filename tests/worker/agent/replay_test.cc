@@ -18,7 +18,7 @@ constexpr char kQkv[] = "blocks.1.attn.qkv.weight";
 
 class ReplayTest : public BenchTest {
  protected:
-  TrialSetup Setup() {
+  TrialSetup SetupOfTrial() {
     TrialSetup setup;
     setup.resolved_json = absl::StrCat(kCampaign, "keep: images\n");
     setup.data_digest = Dataset::Open(folder_.Path("data/set"))->Digest().value();
@@ -36,7 +36,7 @@ class ReplayTest : public BenchTest {
 };
 
 TEST_F(ReplayTest, FaultsAreTheBitsThatReallyFlipAndNeedNoImages) {
-  const TrialSetup setup = Setup();
+  const TrialSetup setup = SetupOfTrial();
   std::filesystem::remove_all(folder_.Path("data"));
   std::ostringstream printed;
   const absl::Status written = WriteFaults(setup, workbench_, printed);
@@ -47,7 +47,8 @@ TEST_F(ReplayTest, FaultsAreTheBitsThatReallyFlipAndNeedNoImages) {
   Granularity granularity;
   granularity.kind = Granularity::Kind::kTensor;
   const NumberFormat format = NumberFormat::FromName("int8").value();
-  for (const Target& target : ExpandTargets(surface, granularity, format).value()) {
+  const std::vector<Target> targets = ExpandTargets(surface, granularity, format).value();
+  for (const Target& target : targets) {
     if (target.name != kQkv) {
       continue;
     }
@@ -68,7 +69,7 @@ TEST_F(ReplayTest, FaultsAreTheBitsThatReallyFlipAndNeedNoImages) {
 }
 
 TEST_F(ReplayTest, TheTrialIsMeasuredOnItsFoldsAndSummed) {
-  const auto measured = MeasureAgain(Setup(), workbench_, "cpu of the test");
+  const auto measured = MeasureAgain(SetupOfTrial(), workbench_, "cpu of the test");
   ASSERT_TRUE(measured.ok()) << measured.status();
   ASSERT_EQ(measured->folds.size(), 2u);
   for (int fold = 0; fold < 2; ++fold) {
@@ -92,13 +93,13 @@ TEST_F(ReplayTest, TheTrialIsMeasuredOnItsFoldsAndSummed) {
 }
 
 TEST_F(ReplayTest, OtherFilesThanThePinnedOnesAreAnErrorThatNamesThem) {
-  TrialSetup setup = Setup();
+  TrialSetup setup = SetupOfTrial();
   setup.model_digest = std::string(64, 'f');
   std::ostringstream printed;
   EXPECT_THAT(WriteFaults(setup, workbench_, printed).message(), HasSubstr("model 'vit'"));
   EXPECT_THAT(MeasureAgain(setup, workbench_, "cpu").status().message(), HasSubstr("model 'vit'"));
   EXPECT_EQ(printed.str(), "");
-  setup = Setup();
+  setup = SetupOfTrial();
   setup.data_digest = std::string(64, 'f');
   EXPECT_TRUE(WriteFaults(setup, workbench_, printed).ok());
   EXPECT_THAT(MeasureAgain(setup, workbench_, "cpu").status().message(),
@@ -106,7 +107,7 @@ TEST_F(ReplayTest, OtherFilesThanThePinnedOnesAreAnErrorThatNamesThem) {
 }
 
 TEST_F(ReplayTest, ATargetThatTheModelDoesNotHaveIsAnError) {
-  TrialSetup setup = Setup();
+  TrialSetup setup = SetupOfTrial();
   setup.target = "blocks.9.attn.qkv.weight";
   std::ostringstream printed;
   EXPECT_THAT(WriteFaults(setup, workbench_, printed).message(), HasSubstr("no target"));

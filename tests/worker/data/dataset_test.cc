@@ -82,7 +82,7 @@ TEST_F(DatasetTest, PrefersTheValidationSplit) {
 
 TEST_F(DatasetTest, MissingFolderOrShardIsNotFound) {
   EXPECT_EQ(Dataset::Open(folder_.Path("absent")).status().code(), kNotFound);
-  ExpectError(kNotFound, HasSubstr("neither _info.json nor a .tar file"));
+  ExpectError(kNotFound, HasSubstr("neither _info.json nor a .tar file nor class folders"));
   WriteInfo(R"({"filenames": ["gone.tar"]})");
   ExpectError(kNotFound, HasSubstr("gone.tar"));
 }
@@ -156,6 +156,69 @@ TEST_F(DatasetTest, DigestIsThatOfSha256sum) {
   const std::string b = Sha256HexOfFile(folder_.Path("b.tar")).value();
   EXPECT_EQ(Dataset::Open(folder_.path())->Digest().value(),
             Sha256Hex(a + "  a.tar\n" + b + "  b.tar\n"));
+}
+
+// As timm/imagenet-1k-wds is published: both splits in _info.json, 64 tars of the validation split,
+// JSON and text beside each image; the train split need not be there.
+TEST_F(DatasetTest, ReadsTheFormOfTimmsImagenet) {
+  std::string names, lengths;
+  int total = 0;
+  for (int shard = 0; shard < 64; ++shard) {
+    char name[64];
+    std::snprintf(name, sizeof(name), "imagenet1k-validation-%02d.tar", shard);
+    const int count = 1 + shard % 3;
+    Members members;
+    for (int i = 0; i < count; ++i, ++total) {
+      char key[64];
+      std::snprintf(key, sizeof(key), "ILSVRC2012_val_%08d", 50000 - total);
+      members.push_back({std::string(key) + ".cls", std::to_string(total * 7 % 1000)});
+      members.push_back({std::string(key) + ".jpg", "image " + std::to_string(total)});
+      members.push_back({std::string(key) + ".json", R"({"label": 1, "filename": "x.JPEG"})"});
+      members.push_back({std::string(key) + ".txt", "tench"});
+    }
+    WriteShard(name, members);
+    names += std::string(shard > 0 ? ", " : "") + '"' + name + '"';
+    lengths += (shard > 0 ? ", " : "") + std::to_string(count);
+  }
+  const auto info = [&](int samples) {
+    folder_.Write("_info.json", R"({"splits": {
+      "train": {"name": "train", "filenames": ["imagenet1k-train-0000.tar"],
+                "shard_lengths": [1251], "num_samples": 1251},
+      "validation": {"name": "validation", "filenames": [)" +
+                                    names + R"(], "shard_lengths": [)" + lengths +
+                                    R"(], "num_samples": )" + std::to_string(samples) + "}}}");
+  };
+  info(total);
+  const auto dataset = Dataset::Open(folder_.path());
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->shards().size(), 64u);
+  ASSERT_EQ(dataset->samples().size(), static_cast<size_t>(total));
+  for (int i = 0; i < total; ++i) {
+    const Sample& sample = dataset->samples()[i];
+    EXPECT_EQ(sample.label, i * 7 % 1000);
+    const std::string shard = ReadFile(dataset->shards()[sample.shard]).value();
+    EXPECT_EQ(shard.substr(sample.offset, sample.size), "image " + std::to_string(i));
+  }
+  info(50000);
+  ExpectError(kInvalid, HasSubstr("states num_samples 50000"));
+}
+
+TEST_F(DatasetTest, ExtensionsMayBeInAnyCase) {
+  WriteShard("b.tar", {{"x.JPG", "X"},
+                       {"x.CLS", "1"},
+                       {"y.Jpeg", "Y"},
+                       {"y.cls", "2"},
+                       {"z.PNG", "Z"},
+                       {"z.Cls", "3"}});
+  const auto dataset = Dataset::Open(folder_.path());
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(dataset->samples().size(), 3u);
+}
+
+TEST_F(DatasetTest, TarsComeBeforeClassFolders) {
+  WriteShard("b.tar", kTwo);
+  folder_.Write("class/x.jpg", "X");
+  EXPECT_EQ(Dataset::Open(folder_.path())->shards(), std::vector{folder_.Path("b.tar")});
 }
 
 TEST(SharedData, IndexesWhole) {

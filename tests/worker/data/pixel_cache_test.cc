@@ -11,6 +11,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/file.h"
 #include "tests/worker/data/oracle.h"
 #include "tests/worker/data/scratch.h"
 #include "worker/data/transform.h"
@@ -180,6 +181,55 @@ TEST_F(PixelCacheTest, NamesTheFirstImageThatDoesNotDecodeWhateverTheThreads) {
     EXPECT_TRUE(Files(".tmp").empty());
     EXPECT_TRUE(Files(".pixels").empty());
   }
+}
+
+TEST_F(PixelCacheTest, ADataSetThatChangesWhileItIsDecodedIsNotCached) {
+  bool changed = false;
+  options_.cancelled = [&] {
+    if (!changed) {
+      changed = true;
+      fs::rename(folder_.Path("data/shard.tar"), folder_.Path("old.tar"));
+      fs::copy_file(folder_.Path("old.tar"), folder_.Path("data/shard.tar"));
+    }
+    return false;
+  };
+  const absl::Status status = OpenOrBuild().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(folder_.Path("data")), HasSubstr("changed while")));
+  EXPECT_TRUE(Files(".pixels").empty());
+  EXPECT_TRUE(OpenOrBuild().ok()) << "it stays as it is now";
+}
+
+TEST_F(PixelCacheTest, HoldsTheImagesOfClassFolders) {
+  for (int i = 0; i < kImages; ++i) {
+    folder_.Write("folders/class" + std::to_string(i % 3) + "/" + std::to_string(i) + ".JPEG",
+                  Source(i));
+  }
+  dataset_ = Dataset::Open(folder_.Path("folders")).value();
+  const auto cache = OpenOrBuild();
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  for (int i = 0; i < kImages; ++i) {
+    const std::string bytes = ReadFile(dataset_.shards()[i]).value();
+    const auto pixels = (*cache)->Pixels(i).value();
+    ASSERT_EQ(std::vector<uint8_t>(pixels.begin(), pixels.end()),
+              Preprocess(*DecodeImage(bytes), preprocessing_).value())
+        << dataset_.shards()[i];
+  }
+}
+
+TEST_F(PixelCacheTest, ABrokenImageOfAClassFolderIsNamedByItsPath) {
+  folder_.Write("folders/a/good.jpg", Source(0));
+  folder_.Write("folders/b/bad.jpg", OracleFile("broken/truncated.jpg"));
+  dataset_ = Dataset::Open(folder_.Path("folders")).value();
+  const absl::Status broken = OpenOrBuild().status();
+  EXPECT_EQ(broken.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(broken.message()),
+              AllOf(HasSubstr(folder_.Path("folders/b/bad.jpg: ")), HasSubstr("Premature end")));
+  fs::remove(folder_.Path("folders/b/bad.jpg"));
+  const absl::Status gone = OpenOrBuild().status();
+  EXPECT_FALSE(gone.ok());
+  EXPECT_THAT(std::string(gone.message()), HasSubstr(folder_.Path("folders/b")));
 }
 
 TEST_F(PixelCacheTest, CanBeCancelled) {

@@ -1,0 +1,187 @@
+"""One trial from end to end: the evaluator and `bitquake run` against timm with faulty weights.
+
+    python trial_reference_test.py PATH_OF_TRIAL_OUTCOME PATH_OF_BITQUAKE
+
+Needs torch, timm and numpy. The bundled model and images; the weights are quantised, hit and
+dequantised by bitquake_reference, the images read by PIL and timm, the forwards timm's own.
+"""
+
+import csv
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+
+import numpy as np
+import PIL.Image
+import safetensors.torch
+import timm
+import timm.data
+import torch
+
+import bitquake_reference as reference
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+MODEL = SOURCE / "deploy/demo/models/vit_tiny_patch4_28.fashion_mnist"
+DATA = SOURCE / "deploy/demo/data/fashion-mnist"
+SEED = 2418
+
+BIT_FLIP = {"kind": "bit_flip"}
+# Number format, trial, bit-error rate: a rate that costs some of 93% accuracy, and not all of it.
+FORMATS = [
+    ("int4", 0, 1e-2),
+    ("int8", 0, 1e-2),
+    ("int16", 0, 1e-2),
+    ("fixed(2.6)", 0, 3e-4),
+    ("fp16", 0, 3e-6),
+    ("bf16", 0, 1.5e-6),
+    ("fp8_e4m3", 0, 2e-5),
+    ("fp8_e5m2", 0, 3e-6),
+]
+
+
+def images_and_labels():
+    config = json.loads((MODEL / "config.json").read_text())["pretrained_cfg"]
+    transform = timm.data.create_transform(**timm.data.resolve_data_config(config))
+    images, labels = [], []
+    for shard in json.loads((DATA / "_info.json").read_text())["splits"]["validation"]["filenames"]:
+        with tarfile.open(DATA / shard) as tar:
+            for member in tar:
+                content = tar.extractfile(member).read()
+                if member.name.endswith(".cls"):
+                    labels.append(int(content))
+                else:
+                    images.append(transform(PIL.Image.open(io.BytesIO(content)).convert("RGB")))
+    assert len(images) == len(labels)
+    return torch.stack(images), np.array(labels)
+
+
+class Trials(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        torch.manual_seed(0)
+        cls.images, cls.labels = images_and_labels()
+        cls.weights = {name: tensor.float().numpy() for name, tensor in
+                       safetensors.torch.load_file(MODEL / "model.safetensors").items()}
+        config = json.loads((MODEL / "config.json").read_text())
+        cls.model = timm.models.vision_transformer.VisionTransformer(
+            num_classes=config["num_classes"], global_pool=config["global_pool"],
+            **config["model_args"]).eval()
+        folder = tempfile.TemporaryDirectory(prefix="bitquake-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.program = subprocess.Popen([PROGRAM, MODEL, DATA, cls.folder / "pixels"], text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        cls.addClassCleanup(cls.end_program)
+
+    @classmethod
+    def end_program(cls):
+        cls.program.stdin.close()
+        cls.program.stdout.close()
+        cls.program.wait()
+
+    def ask(self, **request):
+        self.program.stdin.write(json.dumps(request) + "\n")
+        self.program.stdin.flush()
+        answer = json.loads(self.program.stdout.readline())
+        self.assertNotIn("error", answer)
+        return answer
+
+    def logits(self, name, quantization, kind, faults):
+        """timm's, with the weights of the surface in a number format, after the faults."""
+        format = reference.Format.parse(name)
+        hits = {tensor: [reference.Hit(*fault) for fault in listed] for tensor, listed in faults}
+        weights = dict(self.weights)
+        for tensor in self.surface():
+            words, scales = reference.quantize(weights[tensor], format, **quantization)
+            words = reference.faulty_words(words, kind, hits.pop(tensor, []))
+            weights[tensor] = reference.dequantize(words, scales, format)
+        self.assertFalse(hits, "faults outside of the surface")
+        self.model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+        with torch.inference_mode():
+            return torch.cat([self.model(batch) for batch in self.images.split(100)]).numpy()
+
+    def surface(self):
+        return [name for name, weights in self.weights.items() if weights.ndim >= 2]
+
+    def compare(self, name, trial, ber, fault, target={"kind": "model"}, quantization={}):
+        """Asserts that both sides predict alike; returns the trial as the evaluator has it."""
+        request = dict(format=name, quantization=quantization, fault=fault, target=target,
+                       seed=SEED, trial=trial, ber=ber)
+        drawn = self.ask(**request)
+        self.assertCountEqual(drawn["surface"], self.surface())
+        logits = self.logits(name, quantization, fault["kind"], drawn["faults"])
+        finite = np.isfinite(logits).all(axis=1)
+        predictions = np.where(finite, np.where(finite[:, None], logits, 0).argmax(axis=1), -1)
+        outcome = self.ask(**request, predictions=predictions.tolist())
+        self.assertEqual(outcome["digest"], drawn["digest"])
+
+        images, differing = len(self.labels), outcome["differing"]
+        top1 = int((predictions == self.labels).sum())
+        lead = np.diff(np.sort(logits[differing], axis=1)[:, -2:]).ravel()
+        print(f"{name:10} {json.dumps(fault)} at {ber:g}: {outcome['flips']} flips, golden "
+              f"{outcome['golden_top1']}, top-1 {outcome['top1']} here {top1} of {images}, "
+              f"non-finite {outcome['due']} here {(~finite).sum()}, differing {differing} by "
+              f"{lead} of logits to {np.abs(logits[finite]).max(initial=0):.3g}", flush=True)
+        self.assertEqual(outcome["images"], images)
+        self.assertGreater(outcome["flips"], 0)
+        self.assertLessEqual(len(differing), 0.0005 * images)
+        self.assertLessEqual(abs(outcome["top1"] - top1), len(differing))
+        return outcome
+
+    def test_every_format(self):
+        for name, trial, ber in FORMATS:
+            with self.subTest(format=name):
+                outcome = self.compare(name, trial, ber, BIT_FLIP)
+                self.assertLess(outcome["top1"], outcome["golden_top1"] - 10, "costs some accuracy")
+                self.assertGreater(outcome["top1"], 300, "and not all")
+
+    def test_fp32_with_some_logits_that_are_not_finite(self):
+        self.assertGreater(self.compare("fp32", 1, 1e-6, BIT_FLIP)["due"], 1000)
+        self.assertGreater(self.compare("fp32", 0, 5e-7, BIT_FLIP)["top1"], 100)
+
+    def test_other_fault_models_targets_and_scales(self):
+        channels = {"scale": "per_channel", "percentile": 99.5}
+        for name, ber, fault, target, quantization in [
+                ("int8", 2e-2, {"kind": "burst", "burst_length": 3}, {"kind": "model"}, channels),
+                ("int4", 5e-2, {"kind": "stuck_at_1"}, {"kind": "model"}, channels),
+                ("fp16", 5e-3, {"kind": "stuck_at_0", "sampling": "exact", "positions": [13]},
+                 {"kind": "model"}, {}),
+                ("int8", 5e-2, {"kind": "word"}, {"kind": "block", "name": "blocks.3"}, {}),
+                ("fp32", 1e-3, {"kind": "bit_flip", "positions": [24, 25, 31]},
+                 {"kind": "head", "name": "blocks.1.attn.h2"}, {})]:
+            with self.subTest(format=name, fault=fault):
+                outcome = self.compare(name, 5, ber, fault, target, quantization)
+                self.assertNotEqual(outcome["top1"], outcome["golden_top1"])
+
+    def test_a_campaign_reports_the_same_trial(self):
+        """`bitquake run`: the fault list by its digest, and the correct images."""
+        kinds = {"int8": {"kind": "bit_flip", "sampling": "exact"}, "fp16": {"kind": "stuck_at_1"}}
+        for name, fault in kinds.items():
+            with self.subTest(format=name):
+                file, run = self.folder / f"{name}.json", self.folder / name
+                file.write_text(json.dumps({  # JSON is YAML
+                    "name": "one-trial", "seed": SEED, "models": [str(MODEL)],
+                    "dataset": str(DATA), "formats": [name], "granularities": ["model"],
+                    "fault": fault, "ber": [1e-2], "trials": 1, "images": "all"}))
+                done = subprocess.run([BITQUAKE, "run", file, "--out", run], text=True,
+                                      capture_output=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                with open(run / "trials.csv", newline="") as rows:
+                    (row,) = csv.DictReader(rows)
+                outcome = self.compare(name, 0, 1e-2, fault)
+                self.assertEqual(row["faults_digest"], outcome["digest"])
+                self.assertEqual(int(row["flips"]), outcome["flips"])
+                self.assertEqual(int(row["images"]), outcome["images"])
+                self.assertEqual(round(float(row["top1"]) / 100 * outcome["images"], 3),
+                                 outcome["top1"])
+
+
+if __name__ == "__main__":
+    PROGRAM, BITQUAKE = sys.argv[1:3]
+    del sys.argv[1:3]
+    unittest.main()
