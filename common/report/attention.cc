@@ -10,7 +10,7 @@ namespace {
 void AppendHeads(const std::vector<std::string>& key, const AttentionDistances& distances,
                  int64_t images, std::string* csv) {
   const auto n = static_cast<double>(images);
-  for (size_t i = 0; i < distances.sums.size(); ++i) {
+  for (size_t i = 0; i < distances.sums.size() && distances.heads > 0; ++i) {
     std::vector<std::string> row = key;
     row.push_back(absl::StrCat(i / distances.heads));
     row.push_back(absl::StrCat(i % distances.heads));

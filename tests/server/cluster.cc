@@ -17,6 +17,15 @@ std::string FirstOnes(int64_t items, int64_t ones) {
   return bitmap.bytes();
 }
 
+// Sums that all differ.
+AttentionDistances Distances(double first) {
+  AttentionDistances distances{2, {}};
+  for (int head = 0; head < 6; ++head) {
+    distances.sums.push_back({first + head, 2 * first + head});
+  }
+  return distances;
+}
+
 }  // namespace
 
 TestCoordinator::TestCoordinator(SchedulerOptions options) : options_(options) { Restart(); }
@@ -184,6 +193,7 @@ GoldenOutcomeReport TestWorker::RightGolden(const LeaseGrant& grant, const Lease
     golden.image_numbers.push_back(2 * image + job.fold);
     golden.labels.push_back(image == golden.images - 1 ? 1 : 0);
   }
+  golden.attention = Distances(10 + job.fold);
   return golden;
 }
 
@@ -210,6 +220,7 @@ TrialOutcomeReport TestWorker::RightTrial(const LeaseGrant& grant, const LeasedJ
   trial.seconds = 0.25;
   trial.correct = FirstOnes(trial.images, trial.top1);
   trial.same = FirstOnes(trial.images, trial.images - trial.sdc - trial.due);
+  trial.attention = Distances(static_cast<double>(mark));
   return trial;
 }
 

@@ -76,10 +76,11 @@ class Pending {
 inline constexpr char kSmallCampaign[] =
     "name: small\nmodels: [vit]\ndataset: set\nformats: [int8]\ngranularities: [model]\n"
     "ber: [1e-6, 1e-3]\ntrials: 2\nfolds: 2\n";
-// The same, with its images kept.
+// The same, with all details kept: images, and attention distances (of 3 blocks of 2 heads).
 inline constexpr char kKeepingCampaign[] =
     "name: small\nmodels: [vit]\ndataset: set\nformats: [int8]\ngranularities: [model]\n"
-    "ber: [1e-6, 1e-3]\ntrials: 2\nfolds: 2\nkeep: images\n";
+    "ber: [1e-6, 1e-3]\ntrials: 2\nfolds: 2\nkeep: images\n"
+    "attention_distance: faulty\n";
 inline constexpr int kProbeJobs = 1;
 inline constexpr int kGoldenJobs = 4;
 inline constexpr int kTrialJobs = 8;

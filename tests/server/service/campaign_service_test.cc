@@ -242,19 +242,31 @@ TEST_F(CampaignServiceTest, KeptImagesComeInBatchesOfTheirOwnWhenAskedFor) {
     std::string kinds;
     std::vector<int64_t> numbers;
     std::vector<v1::FoldOutcome> outcomes;
+    std::vector<v1::TrialHeads> heads;
     while (stream->Read(&batch)) {
-      kinds += batch.has_info() ? 'i' : batch.has_cells() ? 'c' : batch.has_fold() ? 'f' : 'o';
+      kinds += batch.has_info()     ? 'i'
+               : batch.has_cells()  ? 'c'
+               : batch.has_fold()   ? 'f'
+               : batch.has_images() ? 'o'
+                                    : 'a';
       numbers.insert(numbers.end(), batch.fold().images().begin(), batch.fold().images().end());
+      heads.insert(heads.end(), batch.attention().trials().begin(),
+                   batch.attention().trials().end());
       outcomes.insert(outcomes.end(), batch.images().outcomes().begin(),
                       batch.images().outcomes().end());
     }
     ASSERT_TRUE(stream->Finish().ok());
-    EXPECT_EQ(kinds, details ? "icffo" : "ic");
+    EXPECT_EQ(kinds, details ? "icffoa" : "ic");
     if (details) {
       EXPECT_THAT(numbers, ElementsAre(0, 2, 4, 6, 8, 1, 3, 5, 7));
       ASSERT_EQ(outcomes.size(), static_cast<size_t>(kTrialJobs));
       EXPECT_EQ(outcomes.back().cell(), 1);
       EXPECT_EQ(outcomes.back().correct().size(), 1u);
+      ASSERT_EQ(heads.size(), 4u);
+      EXPECT_EQ(heads[3].cell(), 1);
+      EXPECT_EQ(heads[3].trial(), 1u);
+      EXPECT_EQ(heads[3].attention().heads(), 2);
+      EXPECT_EQ(heads[3].attention().sums_size(), 12);
     }
   }
 }
@@ -315,6 +327,7 @@ TEST_F(CampaignServiceTest, ATrialIsToldWithWhatItTakesToComputeItAgain) {
     EXPECT_EQ(fold.golden_device_kind(), "cpu");
     EXPECT_EQ(fold.correct(), expected.correct);
     EXPECT_EQ(fold.same(), expected.same);
+    EXPECT_EQ(fold.attention_digest(), DigestOf(expected.attention));
     EXPECT_EQ(record.flips(), expected.flips);
     EXPECT_THAT(record.flips_per_bit(), testing::ElementsAreArray(expected.flips_per_bit));
     EXPECT_EQ(record.faults_digest(), expected.faults_digest);

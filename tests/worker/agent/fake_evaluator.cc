@@ -19,6 +19,7 @@ class FakeEvaluator : public Evaluator {
     golden.top1 = 100 + fold.fold;
     golden.top5 = 200 + fold.fold;
     golden.digest = FakeGoldenDigest(fold.fold);
+    golden.attention = {2, {{1.5, 2.5}, {0.25, 1e-300}}};
     return golden;
   }
 
@@ -78,6 +79,7 @@ TrialOutcome FakeOutcome(int64_t id) {
   outcome.digest = absl::StrCat("outcome of ", id);
   outcome.correct = outcome.same = Bitmap(outcome.images);
   outcome.correct.Set(0);
+  outcome.attention = {1, {{0.5 * static_cast<double>(id), 3}}};
   outcome.seconds = 0.25 * static_cast<double>(id);
   return outcome;
 }

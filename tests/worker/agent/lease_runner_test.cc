@@ -242,6 +242,30 @@ TEST_F(LeaseRunnerTest, ACampaignThatKeepsImagesGetsThem) {
   }
 }
 
+TEST_F(LeaseRunnerTest, AttentionDistancesAreAskedForAsTheCampaignSaysAndReported) {
+  v1::Lease lease = GoldenLease();
+  const auto ask = [&](const char* what) {
+    lease.mutable_campaign()->set_campaign_id(what);
+    lease.mutable_campaign()->set_resolved_json(
+        absl::StrCat(kCampaign, "attention_distance: ", what, "\n"));
+    return Outcomes(lease);
+  };
+  ask("none");
+  EXPECT_FALSE(script_.options.back().golden_attention);
+  ask("golden");
+  EXPECT_TRUE(script_.options.back().golden_attention);
+  EXPECT_FALSE(script_.options.back().trial_attention);
+  const std::vector<v1::OutcomeReport> golden = ask("faulty");
+  EXPECT_TRUE(script_.options.back().golden_attention);
+  EXPECT_TRUE(script_.options.back().trial_attention);
+  EXPECT_EQ(golden[0].golden().attention().heads(), 2);
+  EXPECT_THAT(golden[0].golden().attention().sums(), ElementsAre(1.5, 2.5, 0.25, 1e-300));
+  lease = TrialLease();
+  const v1::TrialReport trial = ask("faulty")[0].trial();
+  EXPECT_EQ(trial.attention().heads(), 1);
+  EXPECT_THAT(trial.attention().sums(), ElementsAre(0.5 * trial.job_id(), 3));
+}
+
 TEST_F(LeaseRunnerTest, FlipsAreThoseThatTheEvaluatorSaysAreReal) {
   const v1::Lease lease = TrialLease();
   const auto flips = LeaseRunner(&workbench_).Flips(lease);

@@ -83,6 +83,7 @@ TEST_F(ReplayTest, TheTrialIsMeasuredOnItsFoldsAndSummed) {
     EXPECT_EQ(found.golden_digest, FakeGoldenDigest(fold));
     EXPECT_EQ(found.device_kind, "cpu of the test");
     EXPECT_EQ(found.correct, outcome.correct);
+    EXPECT_EQ(found.attention_digest, DigestOf(outcome.attention));
   }
   EXPECT_EQ(measured->sum.top1, FakeOutcome(0).top1 + FakeOutcome(1).top1);
   EXPECT_EQ(measured->flips, FakeOutcome(1).flips);

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "tests/worker/engine/fixtures.h"
+#include "tests/worker/engine/reference_network.h"
 
 namespace bitquake {
 namespace {
@@ -52,6 +52,106 @@ void ExpectSame(const AttentionDistances& a, const AttentionDistances& b) {
     EXPECT_EQ(a.sums[i].mad, b.sums[i].mad) << i;
     EXPECT_EQ(a.sums[i].renormalised, b.sums[i].renormalised) << i;
   }
+}
+
+// The attention maps of a plain, distilled or DeepViT transformer, by their definition; of the
+// latter, whose later blocks see mixed maps, those of the first block.
+template <typename Network>
+class ReferenceAttention : public ReferenceNetwork {
+ public:
+  ReferenceAttention(const Network& network, bool distilled, bool deep, uint32_t seed)
+      : ReferenceNetwork(RandomTensors(network, seed), 1e-6),
+        network_(network),
+        prefix_(distilled ? 2 : 1),
+        blocks_(deep ? 1 : network.depth) {}
+
+  Vector Logits(const std::vector<uint8_t>& pixels) override {
+    Tokens x = EmbedPatches(pixels, network_.image, network_.patch);
+    if (prefix_ == 2) {
+      x.insert(x.begin(), Get("dist_token"));
+    }
+    x.insert(x.begin(), Get("cls_token"));
+    for (size_t t = 0; t < x.size(); ++t) {
+      for (int i = 0; i < network_.width; ++i) {
+        x[t][i] += Get("pos_embed")[t * network_.width + i];
+      }
+    }
+    const int head_dim = network_.width / network_.heads;
+    Vector distances;  // for each head: as it is, renormalised
+    for (int b = 0; b < blocks_; ++b) {
+      const std::string block = "blocks." + std::to_string(b) + ".";
+      const Tokens qkv = Qkv(block, x);
+      std::vector<Map> maps;
+      for (int h = 0; h < network_.heads; ++h) {
+        maps.push_back(AttentionMap(qkv, h, head_dim));
+        AppendDistances(maps.back(), distances);
+      }
+      AddProjected(block, Mix(maps, qkv, head_dim), x);
+      AddMlp(block, x);
+    }
+    return distances;
+  }
+
+ private:
+  void AppendDistances(const Map& map, Vector& out) const {
+    const int grid = network_.image / network_.patch;
+    const int patches = grid * grid;
+    double as_is = 0, renormalised = 0;
+    for (int i = 0; i < patches; ++i) {
+      double distance = 0, left = 0;
+      for (int j = 0; j < patches; ++j) {
+        const double weight = map[prefix_ + i][prefix_ + j];
+        left += weight;
+        distance += weight * network_.patch * std::hypot(i / grid - j / grid, i % grid - j % grid);
+      }
+      as_is += distance / patches;
+      renormalised += distance / left / patches;
+    }
+    out.push_back(as_is);
+    out.push_back(renormalised);
+  }
+
+  const Network network_;
+  const int prefix_;
+  const int blocks_;
+};
+
+template <typename Network>
+void ExpectDistancesOfTheDefinition(const Network& network, bool distilled, bool deep) {
+  ReferenceAttention<Network> reference(network, distilled, deep, 5);
+  const TestImages images(network, 7);  // no multiple of the chunk
+  Vector expected;
+  for (const std::vector<uint8_t>& pixels : images.pixels) {
+    const Vector distances = reference.Logits(pixels);
+    expected.resize(distances.size());
+    for (size_t i = 0; i < distances.size(); ++i) expected[i] += distances[i];
+  }
+  auto evaluator = MakeEvaluator(RandomSnapshot(network, 5), Measuring("fp32"));
+  const AttentionDistances golden = GoldenOf(*evaluator, images.fold);
+  EXPECT_EQ(golden.heads, network.heads);
+  ASSERT_EQ(golden.sums.size(), static_cast<size_t>(network.depth * network.heads));
+  for (size_t i = 0; i < expected.size() / 2; ++i) {
+    EXPECT_NEAR(golden.sums[i].mad, expected[2 * i], 1e-5 * expected[2 * i]) << i;
+    EXPECT_NEAR(golden.sums[i].renormalised, expected[2 * i + 1], 1e-5 * expected[2 * i + 1]) << i;
+    EXPECT_LT(1.01 * golden.sums[i].mad, golden.sums[i].renormalised) << i;
+  }
+}
+
+TEST(Distances, AreThoseOfTheDefinition) {
+  TestVit vit;
+  vit.image = 12;
+  ExpectDistancesOfTheDefinition(vit, false, false);
+  vit.distilled = true;
+  ExpectDistancesOfTheDefinition(vit, true, false);
+  TestDeepVit deep;
+  deep.image = 12;
+  ExpectDistancesOfTheDefinition(deep, false, true);
+}
+
+TEST(Distances, OfNetworksWithoutThemAreRefused) {
+  const auto swin = CreateEvaluator(RandomSnapshot(TestSwin(), 5), Measuring("int8"));
+  EXPECT_EQ(swin.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(swin.status().message(), HasSubstr("windows"));
 }
 
 // Without queries and keys, attention is uniform.
@@ -114,66 +214,6 @@ class AttentionTest : public ::testing::Test {
     return lists;
   }
 };
-
-// The definition in plain loops over the keys and queries of the first block, which the reference
-// computes from the weights.
-TEST_F(AttentionTest, OfTheFirstBlockIsThatOfTheDefinition) {
-  auto evaluator = MakeEvaluator(snapshot_, Measuring("fp32"));
-  const AttentionDistances golden = GoldenOf(*evaluator, images_.fold);
-  const auto graph_input = [&](const char* name) { return evaluator->weight(name); };
-  // Tokens before the first block, in double.
-  const at::Tensor mean = at::tensor({0.5, 0.4, 0.3}, at::kDouble).view({3, 1, 1});
-  const at::Tensor std = at::tensor({0.5, 0.25, 0.2}, at::kDouble).view({3, 1, 1});
-  const int grid = vit_.image / vit_.patch;
-  const int patches = grid * grid;
-  const int head_dim = vit_.width / vit_.heads;
-  std::vector<double> mad(vit_.heads), renormalised(vit_.heads);
-  for (const auto& pixels : images_.pixels) {
-    const at::Tensor image =
-        (at::from_blob(const_cast<uint8_t*>(pixels.data()), {3, vit_.image, vit_.image}, at::kByte)
-                 .to(at::kDouble) /
-             255 -
-         mean) /
-        std;
-    const at::Tensor embedded =
-        at::conv2d(image.unsqueeze(0), graph_input("patch_embed.proj.weight").to(at::kDouble),
-                   graph_input("patch_embed.proj.bias").to(at::kDouble), vit_.patch)
-            .flatten(2)
-            .transpose(1, 2)[0];
-    at::Tensor x = at::cat({graph_input("cls_token").to(at::kDouble)[0], embedded}) +
-                   graph_input("pos_embed").to(at::kDouble)[0];
-    x = at::layer_norm(x, {vit_.width}, graph_input("blocks.0.norm1.weight").to(at::kDouble),
-                       graph_input("blocks.0.norm1.bias").to(at::kDouble), 1e-6);
-    const at::Tensor qkv = at::linear(x, graph_input("blocks.0.attn.qkv.weight").to(at::kDouble),
-                                      graph_input("blocks.0.attn.qkv.bias").to(at::kDouble));
-    for (int h = 0; h < vit_.heads; ++h) {
-      const at::Tensor q = qkv.narrow(1, h * head_dim, head_dim);
-      const at::Tensor k = qkv.narrow(1, vit_.width + h * head_dim, head_dim);
-      for (int i = 0; i < patches; ++i) {
-        std::vector<double> weights;
-        for (int j = 0; j <= patches; ++j) {
-          weights.push_back(std::exp((q[1 + i] * k[j]).sum().item<double>() / std::sqrt(head_dim)));
-        }
-        double all = 0, of_patches = 0, distance = 0;
-        for (int j = 0; j <= patches; ++j) {
-          all += weights[j];
-          if (j > 0) {
-            of_patches += weights[j];
-            distance += weights[j] * vit_.patch *
-                        std::hypot(i / grid - (j - 1) / grid, i % grid - (j - 1) % grid);
-          }
-        }
-        mad[h] += distance / all / patches;
-        renormalised[h] += distance / of_patches / patches;
-      }
-    }
-  }
-  for (int h = 0; h < vit_.heads; ++h) {
-    EXPECT_NEAR(golden.sums[h].mad, mad[h], 1e-4);
-    EXPECT_NEAR(golden.sums[h].renormalised, renormalised[h], 1e-4);
-    EXPECT_NE(golden.sums[h].mad, golden.sums[h].renormalised);
-  }
-}
 
 TEST_F(AttentionTest, MeasuringChangesNoOutcome) {
   const std::vector<FaultList> lists = Trials("int8");

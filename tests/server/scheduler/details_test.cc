@@ -1,10 +1,13 @@
-// What is kept of images: checked like all else, stored once, and only where it was asked for.
+// What is kept of images and of heads: checked like all else, stored once, and only where it was
+// asked for.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 
 #include "server/store/result_reader.h"
+#include "tests/model/test_snapshot.h"
 #include "tests/server/cluster.h"
 
 namespace bitquake {
@@ -96,6 +99,82 @@ TEST(KeptImages, AreNoneWhereTheCampaignDoesNotAsk) {
   EXPECT_EQ(coordinator.Query("SELECT count(*) FROM fold_images"), 0);
 }
 
+TEST(KeptAttention, IsSummedOverTheFoldsOfGoldenAndOfEachFinishedTrial) {
+  TestCoordinator coordinator;
+  const std::string id = coordinator.Submit(kKeepingCampaign);
+  TestWorker worker(&coordinator, "w");
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  worker.AnswerAll(*grant);
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  auto db = Database::Open(coordinator.path(), Database::Mode::kReadOnly);
+  const auto campaign = ReadCampaign(*db, id);
+  ASSERT_EQ(campaign->goldens.size(), 2u);
+  for (const GoldenResult& golden : campaign->goldens) {
+    EXPECT_EQ(golden.attention.heads, 2);
+    ASSERT_EQ(golden.attention.sums.size(), 6u);
+    EXPECT_EQ(golden.attention.sums[5].mad, 10 + 11 + 2 * 5);
+    EXPECT_EQ(golden.attention.sums[5].renormalised, 20 + 22 + 2 * 5);
+  }
+  std::vector<StoredAttention> trials;
+  ASSERT_TRUE(ReadAttention(*db, id, [&](StoredAttention trial) {
+                trials.push_back(std::move(trial));
+                return absl::OkStatus();
+              }).ok());
+  ASSERT_EQ(trials.size(), 4u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(trials[i].cell, i / 2);
+    EXPECT_EQ(trials[i].trial, static_cast<uint32_t>(i % 2));
+    LeasedJob job;
+    job.cell = coordinator.Query("SELECT min(id) FROM cells") + i / 2;
+    job.trial = i % 2;
+    double sum = 0;
+    for (job.fold = 0; job.fold < 2; ++job.fold) {
+      sum += TestWorker::RightTrial(*grant, job).attention.sums[3].mad;
+    }
+    ASSERT_EQ(trials[i].distances.sums.size(), 6u);
+    EXPECT_EQ(trials[i].distances.sums[3].mad, sum);
+  }
+}
+
+TEST(KeptAttention, UnderFaultsMayBeNaN) {
+  TestCoordinator coordinator;
+  const std::string id = coordinator.Submit(kKeepingCampaign);
+  TestWorker worker(&coordinator, "w");
+  const auto grant = worker.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.attention.sums[1].mad = std::numeric_limits<double>::quiet_NaN();
+  ASSERT_TRUE(worker.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcome_attention"), 1);
+}
+
+TEST(KeptAttention, OfGoldenOnlyIsNotKeptOfTrials) {
+  TestCoordinator coordinator;
+  std::string golden_only = kSmallCampaign;
+  golden_only += "attention_distance: golden\n";
+  coordinator.Submit(golden_only);
+  TestWorker worker(&coordinator, "w");
+  ASSERT_NO_FATAL_FAILURE(worker.WorkToEnd());
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM golden_attention"), kGoldenJobs);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcome_attention"), 0);
+}
+
+TEST(KeptAttention, OfAModelWithoutItFailsTheCampaignWithTheReason) {
+  TestCoordinator coordinator;
+  const std::string id = coordinator.Submit(kKeepingCampaign);
+  TestWorker worker(&coordinator, "w");
+  const auto grant = worker.Lease();
+  ProbeOutcome probe = TestWorker::RightProbe(*grant);
+  probe.config_json = ConfigJson(TestSwin());
+  probe.tensors.clear();
+  for (const TestTensor& tensor : RandomTensors(TestSwin(), /*seed=*/1)) {
+    probe.tensors.push_back({tensor.name, tensor.shape});
+  }
+  ASSERT_TRUE(worker.Report(*grant, probe).ok());
+  const CampaignSnapshot failed = coordinator.Snapshot(id);
+  EXPECT_EQ(failed.state, "failed");
+  EXPECT_THAT(failed.error, HasSubstr("windows"));
+}
+
 TEST(KeptImages, ASecondOutcomeChangesNothing) {
   TestCoordinator coordinator;
   coordinator.Submit(kKeepingCampaign);
@@ -138,6 +217,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongTrial{"OneMoreAsGolden",
                    [](TrialOutcomeReport& o) { o.same[0] = static_cast<char>(o.same[0] ^ 0x10); },
                    "bitmap 'same' has"},
+        WrongTrial{"FewerHeads", [](TrialOutcomeReport& o) { o.attention.sums.pop_back(); },
+                   "distances of 5 heads"},
         WrongTrial{"NoBitmap", [](TrialOutcomeReport& o) { o.correct.clear(); }, "1 bytes, not 0"},
         WrongTrial{"BitsBeyondTheFold",
                    [](TrialOutcomeReport& o) { o.same[0] = static_cast<char>(o.same[0] | 0x20); },
@@ -179,6 +260,14 @@ INSTANTIATE_TEST_SUITE_P(
                                   g.labels.back() = 0;
                                 },
                                 "other images or labels"},
+                    WrongGolden{"NoAttention", [](GoldenOutcomeReport& g) { g.attention = {}; },
+                                "distances of 0 heads"},
+                    WrongGolden{"AttentionThatIsNotFinite",
+                                [](GoldenOutcomeReport& g) {
+                                  g.attention.sums[2].renormalised =
+                                      std::numeric_limits<double>::infinity();
+                                },
+                                "not finite"},
                     WrongGolden{"NoImages", [](GoldenOutcomeReport& g) { g.image_numbers.clear(); },
                                 "names 0 images"},
                     WrongGolden{"HitsThatThePredictionsDoNotShow",
