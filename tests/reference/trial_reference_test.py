@@ -31,16 +31,24 @@ DATA = SOURCE / "deploy/demo/data/fashion-mnist"
 SEED = 2418
 
 BIT_FLIP = {"kind": "bit_flip"}
-# Number format, trial, bit-error rate: a rate that costs some of 93% accuracy, and not all of it.
+
+
+def spare(top_exponent_bit, bits):
+    """Bit flips but in that position: one there makes a weight so large that it decides alone."""
+    return {"kind": "bit_flip", "positions": [p for p in range(bits) if p != top_exponent_bit]}
+
+
+# Number format, fault model and bit-error rate: one that costs some of 93% accuracy, and not all.
 FORMATS = [
-    ("int4", 0, 1e-2),
-    ("int8", 0, 1e-2),
-    ("int16", 0, 1e-2),
-    ("fixed(2.6)", 0, 3e-4),
-    ("fp16", 0, 3e-6),
-    ("bf16", 0, 1.5e-6),
-    ("fp8_e4m3", 0, 2e-5),
-    ("fp8_e5m2", 0, 3e-6),
+    ("int4", BIT_FLIP, 1e-2),
+    ("int8", BIT_FLIP, 1e-2),
+    ("int16", BIT_FLIP, 1e-2),
+    ("fixed(2.6)", BIT_FLIP, 3e-4),
+    ("fp16", BIT_FLIP, 3e-6),
+    ("bf16", spare(14, 16), 3e-3),
+    ("fp8_e4m3", BIT_FLIP, 5e-5),
+    ("fp8_e5m2", BIT_FLIP, 3e-6),
+    ("fp32", spare(30, 32), 1e-3),
 ]
 
 
@@ -126,7 +134,8 @@ class Trials(unittest.TestCase):
         images, differing = len(self.labels), outcome["differing"]
         top1 = int((predictions == self.labels).sum())
         lead = np.diff(np.sort(logits[differing], axis=1)[:, -2:]).ravel()
-        print(f"{name:10} {json.dumps(fault)} at {ber:g}: {outcome['flips']} flips, golden "
+        kind = " ".join(str(value) for value in fault.values() if isinstance(value, str))
+        print(f"{name:10} {kind} at {ber:g}: {outcome['flips']} flips, golden "
               f"{outcome['golden_top1']}, top-1 {outcome['top1']} here {top1} of {images}, "
               f"non-finite {outcome['due']} here {(~finite).sum()}, differing {differing} by "
               f"{lead} of logits to {np.abs(logits[finite]).max(initial=0):.3g}", flush=True)
@@ -137,9 +146,9 @@ class Trials(unittest.TestCase):
         return outcome
 
     def test_every_format(self):
-        for name, trial, ber in FORMATS:
+        for name, fault, ber in FORMATS:
             with self.subTest(format=name):
-                outcome = self.compare(name, trial, ber, BIT_FLIP)
+                outcome = self.compare(name, 0, ber, fault)
                 self.assertLess(outcome["top1"], outcome["golden_top1"] - 10, "costs some accuracy")
                 self.assertGreater(outcome["top1"], 300, "and not all")
 
@@ -150,27 +159,27 @@ class Trials(unittest.TestCase):
                 self.assertEqual(outcome["golden_top1"], outcome["top1"])
                 self.assertEqual(outcome["flips"], 0)
 
-    def test_fp32_with_some_logits_that_are_not_finite(self):
+    def test_huge_weights_and_logits_that_are_not_finite(self):
         self.assertGreater(self.compare("fp32", 1, 1e-6, BIT_FLIP)["due"], 1000)
-        self.assertGreater(self.compare("fp32", 0, 5e-7, BIT_FLIP)["top1"], 100)
+        self.assertLess(self.compare("bf16", 0, 2e-6, BIT_FLIP)["top1"], 600)
 
     def test_other_fault_models_targets_and_scales(self):
         channels = {"scale": "per_channel", "percentile": 99.5}
         for name, ber, fault, target, quantization in [
                 ("int8", 2e-2, {"kind": "burst", "burst_length": 3}, {"kind": "model"}, channels),
                 ("int4", 5e-2, {"kind": "stuck_at_1"}, {"kind": "model"}, channels),
-                ("fp16", 5e-3, {"kind": "stuck_at_0", "sampling": "exact", "positions": [13]},
+                ("fp16", 2e-1, {"kind": "stuck_at_0", "sampling": "exact", "positions": [13]},
                  {"kind": "model"}, {}),
                 ("int8", 5e-2, {"kind": "word"}, {"kind": "block", "name": "blocks.3"}, {}),
-                ("fp32", 1e-3, {"kind": "bit_flip", "positions": [24, 25, 31]},
+                ("fp32", 5e-2, {"kind": "bit_flip", "positions": [24, 25, 31]},
                  {"kind": "head", "name": "blocks.1.attn.h2"}, {})]:
             with self.subTest(format=name, fault=fault):
                 outcome = self.compare(name, 5, ber, fault, target, quantization)
-                self.assertNotEqual(outcome["top1"], outcome["golden_top1"])
+                self.assertGreater(outcome["flips"], 0)
 
     def test_a_campaign_reports_the_same_trial(self):
         """`bitquake run`: the fault list by its digest, and the correct images."""
-        kinds = {"int8": {"kind": "bit_flip", "sampling": "exact"}, "fp16": {"kind": "stuck_at_1"}}
+        kinds = {"int8": {"kind": "bit_flip", "sampling": "exact"}, "fp16": {"kind": "stuck_at_0"}}
         for name, fault in kinds.items():
             with self.subTest(format=name):
                 file, run = self.folder / f"{name}.json", self.folder / name
