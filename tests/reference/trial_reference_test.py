@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,7 +28,7 @@ import bitquake_reference as reference
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MODEL = SOURCE / "deploy/demo/models/vit_tiny_patch4_28.fashion_mnist"
-DATA = SOURCE / "deploy/demo/data/fashion-mnist"
+SHARD = SOURCE / "deploy/demo/data/fashion-mnist/fashionmnist-validation-00.tar"
 SEED = 2418
 
 BIT_FLIP = {"kind": "bit_flip"}
@@ -56,14 +57,13 @@ def images_and_labels():
     config = json.loads((MODEL / "config.json").read_text())["pretrained_cfg"]
     transform = timm.data.create_transform(**timm.data.resolve_data_config(config))
     images, labels = [], []
-    for shard in json.loads((DATA / "_info.json").read_text())["splits"]["validation"]["filenames"]:
-        with tarfile.open(DATA / shard) as tar:
-            for member in tar:
-                content = tar.extractfile(member).read()
-                if member.name.endswith(".cls"):
-                    labels.append(int(content))
-                else:
-                    images.append(transform(PIL.Image.open(io.BytesIO(content)).convert("RGB")))
+    with tarfile.open(SHARD) as tar:
+        for member in tar:
+            content = tar.extractfile(member).read()
+            if member.name.endswith(".cls"):
+                labels.append(int(content))
+            else:
+                images.append(transform(PIL.Image.open(io.BytesIO(content)).convert("RGB")))
     assert len(images) == len(labels)
     return torch.stack(images), np.array(labels)
 
@@ -82,7 +82,10 @@ class Trials(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="bitquake-test-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        cls.program = subprocess.Popen([PROGRAM, MODEL, DATA, cls.folder / "pixels"], text=True,
+        cls.data = cls.folder / "data"  # one shard: half of the images say as much, in half the time
+        cls.data.mkdir()
+        shutil.copy(SHARD, cls.data)
+        cls.program = subprocess.Popen([PROGRAM, MODEL, cls.data, cls.folder / "pixels"], text=True,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         cls.addClassCleanup(cls.end_program)
 
@@ -150,7 +153,7 @@ class Trials(unittest.TestCase):
             with self.subTest(format=name):
                 outcome = self.compare(name, 0, ber, fault)
                 self.assertLess(outcome["top1"], outcome["golden_top1"] - 10, "costs some accuracy")
-                self.assertGreater(outcome["top1"], 300, "and not all")
+                self.assertGreater(outcome["top1"], 150, "and not all")
 
     def test_golden_is_the_quantised_model(self):
         for name in ("int3", "fixed(2.6)"):
@@ -160,7 +163,7 @@ class Trials(unittest.TestCase):
                 self.assertEqual(outcome["flips"], 0)
 
     def test_huge_weights_and_logits_that_are_not_finite(self):
-        self.assertGreater(self.compare("fp32", 1, 1e-6, BIT_FLIP)["due"], 1000)
+        self.assertGreater(self.compare("fp32", 1, 1e-6, BIT_FLIP)["due"], 500)
         self.assertLess(self.compare("bf16", 0, 2e-6, BIT_FLIP)["top1"], 600)
 
     def test_other_fault_models_targets_and_scales(self):
@@ -185,7 +188,7 @@ class Trials(unittest.TestCase):
                 file, run = self.folder / f"{name}.json", self.folder / name
                 file.write_text(json.dumps({  # JSON is YAML
                     "name": "one-trial", "seed": SEED, "models": [str(MODEL)],
-                    "dataset": str(DATA), "formats": [name], "granularities": ["model"],
+                    "dataset": str(self.data), "formats": [name], "granularities": ["model"],
                     "fault": fault, "ber": [1e-2], "trials": 1, "images": "all"}))
                 done = subprocess.run([BITQUAKE, "run", file, "--out", run], text=True,
                                       capture_output=True)
