@@ -213,6 +213,13 @@ TEST_F(EvaluatorTest, StuckBitsThatChangeNothingRunNothing) {
   EXPECT_EQ(outcomes[1].inferences, kImages);
   EXPECT_EQ(outcomes[1].flips_wanted, 1);
   EXPECT_EQ(outcomes[1].flips_per_bit, (std::vector<int64_t>{0, 0, 0, 0, 0, 0, 1, 0}));
+
+  EXPECT_TRUE(evaluator->RealFlips(stuck)->tensors.empty());
+  const FaultList real = evaluator->RealFlips(one).value();
+  EXPECT_EQ(real.effect, FaultList::Effect::kFlip);
+  EXPECT_EQ(real.tensors[0].faults, (std::vector<WordFault>{{7, 0x40}}));
+  one.tensors[0].tensor = 99;
+  EXPECT_EQ(evaluator->RealFlips(one).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(EvaluatorTest, TrialsWithoutFlipsRunNothing) {
