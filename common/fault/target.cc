@@ -178,6 +178,17 @@ void AddTensor(const Surface& surface, int index, const Granularity& granularity
   }
 }
 
+// What the targets of a granularity are made of.
+absl::string_view Wanted(const Granularity& granularity) {
+  if (granularity.kind == Kind::kType || granularity.kind == Kind::kHead) {
+    return "qkv weight";
+  }
+  if (granularity.kind == Kind::kPart) {
+    return "parts that are known";
+  }
+  return granularity.kind == Kind::kBlock ? "blocks" : "tensors";
+}
+
 absl::Status MatchesNothing(const Surface& surface, const Granularity& granularity) {
   const std::string what = absl::StrCat("granularity '", granularity.Name(), "' matches nothing: ");
   if (granularity.kind == Kind::kRegex && !surface.empty()) {
@@ -189,13 +200,7 @@ absl::Status MatchesNothing(const Surface& surface, const Granularity& granulari
                                             granularity.pattern, "'",
                                             NearPartsOrExamples(granularity.pattern, names)));
   }
-  const bool attention = granularity.kind == Kind::kType || granularity.kind == Kind::kHead;
-  const bool blocks = granularity.kind == Kind::kBlock || granularity.per_block;
-  return absl::NotFoundError(absl::StrCat(what, "the surface has no ",
-                                          attention                         ? "qkv weight"
-                                          : blocks                          ? "blocks"
-                                          : granularity.kind == Kind::kPart ? "parts that are known"
-                                                                            : "tensors",
+  return absl::NotFoundError(absl::StrCat(what, "the surface has no ", Wanted(granularity),
                                           granularity.blocks.empty() ? "" : " in the chosen blocks",
                                           "; choose another granularity"));
 }

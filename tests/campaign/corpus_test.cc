@@ -12,6 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/file.h"
@@ -80,6 +81,57 @@ void CollectUsed(const Json& value, const std::string& path, std::set<std::strin
   }
 }
 
+template <typename T>
+std::string Joined(const std::vector<T>& values) {
+  return absl::StrCat("[", absl::StrJoin(values, " "), "]");
+}
+
+std::string Meaning(const Granularity& granularity) {
+  std::string types;
+  for (const QkvType type : granularity.types) {
+    absl::StrAppend(&types, Name(type));
+  }
+  return absl::StrCat(granularity.Name(), Joined(granularity.blocks), types, granularity.per_block,
+                      " '", granularity.pattern, "' '", granularity.name, "' ",
+                      Joined(granularity.positions), granularity.each_position,
+                      Joined(granularity.ber));
+}
+
+std::string Meaning(const FaultModel& fault) {
+  std::string text =
+      absl::StrCat(fault.Name(), " ", static_cast<int>(fault.sampling), " ", fault.count, " ",
+                   fault.burst_length, " ", Joined(fault.positions));
+  for (const FaultModel::ListedBit& listed : fault.list) {
+    absl::StrAppend(&text, " ", listed.tensor, ":", listed.index, ":", listed.bit);
+  }
+  return text;
+}
+
+// All that a campaign says, member by member; ToJson has no part in it.
+std::string Meaning(const Campaign& campaign) {
+  std::vector<std::string> lines = {
+      campaign.name,
+      absl::StrCat(campaign.seed),
+      Joined(campaign.models),
+      campaign.dataset,
+      absl::StrCat(static_cast<int>(campaign.quantization.scale), " ",
+                   campaign.quantization.percentile),
+      Joined(campaign.surface.include),
+      Joined(campaign.surface.exclude),
+      Meaning(campaign.fault),
+      Joined(campaign.ber),
+      absl::StrCat(campaign.trials, " ", static_cast<int>(campaign.images.kind), " ",
+                   campaign.images.count, " ", campaign.folds, " ", campaign.compute, " ",
+                   campaign.keep_images, " ", static_cast<int>(campaign.attention_distance))};
+  for (const NumberFormat& format : campaign.formats) {
+    lines.push_back(format.Name());
+  }
+  for (const Granularity& granularity : campaign.granularities) {
+    lines.push_back(Meaning(granularity));
+  }
+  return absl::StrJoin(lines, "\n");
+}
+
 std::set<std::string> SchemaFields() {
   std::set<std::string> fields;
   CollectFields(CampaignType(), "", &fields);
@@ -95,9 +147,8 @@ TEST(Corpus, GoodFilesSurviveARoundTrip) {
     const absl::StatusOr<Campaign> again = ParseCampaign(resolved, "resolved.json");
     ASSERT_TRUE(again.ok()) << path << ": " << again.status();
     EXPECT_EQ(ToJson(*again), resolved) << path;
-    EXPECT_EQ(again->ber, campaign->ber) << path;
-    EXPECT_EQ(again->seed, campaign->seed) << path;
-    EXPECT_EQ(again->images.count, campaign->images.count) << path;
+    EXPECT_EQ(Meaning(*again), Meaning(*campaign)) << path;
+    EXPECT_EQ(again->ber, campaign->ber) << path;  // to the last digit
   }
 }
 
@@ -105,7 +156,7 @@ TEST(Corpus, BadFilesAreRefusedWithTheMessageBesideThem) {
   ASSERT_GE(Corpus("bad").size(), 100u);
   for (std::filesystem::path path : Corpus("bad")) {
     const absl::Status status = Parse(path).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << path;
+    ASSERT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << path;
     const std::vector<std::string> lines = absl::StrSplit(status.message(), '\n');
     EXPECT_EQ(lines.front() + "\n", Text(path.replace_extension(".error")));
   }

@@ -158,7 +158,10 @@ TEST(Target, MatchingNothingIsAnError) {
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(status.message(), HasSubstr("no qkv weight"));
   }
-  for (Kind kind : {Kind::kModel, Kind::kBlock, Kind::kTensor}) {
+  EXPECT_EQ(ExpandTargets(CnnSurface(), {Kind::kPart}, kInt8).status().message(),
+            "granularity 'part' matches nothing: the surface has no parts that are known; choose "
+            "another granularity");
+  for (Kind kind : {Kind::kModel, Kind::kBlock, Kind::kTensor, Kind::kPart, Kind::kBit}) {
     EXPECT_EQ(ExpandTargets({}, {kind}, kInt8).status().code(), absl::StatusCode::kNotFound);
   }
   EXPECT_THAT(ExpandTargets({}, {Kind::kBlock, {0}}, kInt8).status().message(),
