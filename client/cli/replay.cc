@@ -1,7 +1,5 @@
 // `replay`: one trial computed again on this machine, and held against what is stored. The engine
 // runs in a worker program, so that this one stays small.
-#include <stdlib.h>
-
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -12,6 +10,7 @@
 #include "client/cli/child_process.h"
 #include "client/cli/command.h"
 #include "client/cli/fleet.h"
+#include "client/cli/private_folder.h"
 #include "client/cli/run_directory.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
@@ -37,27 +36,6 @@ struct Flags {
   std::string cache;
   std::string device = "cpu";
   int threads = 0;  // 0: the worker's default
-};
-
-// Removed with all that is in it.
-class PrivateFolder {
- public:
-  static absl::StatusOr<std::unique_ptr<PrivateFolder>> Create() {
-    std::string name = (fs::temp_directory_path() / "bitquake-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      return ErrnoStatus(name);
-    }
-    return std::unique_ptr<PrivateFolder>(new PrivateFolder(name));
-  }
-  ~PrivateFolder() {
-    std::error_code ignored;
-    fs::remove_all(name_, ignored);
-  }
-  std::string Path(const std::string& name) const { return name_ + "/" + name; }
-
- private:
-  explicit PrivateFolder(std::string name) : name_(std::move(name)) {}
-  const std::string name_;
 };
 
 bool IsRunDirectory(const std::string& campaign) {

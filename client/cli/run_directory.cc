@@ -1,6 +1,5 @@
 #include "client/cli/run_directory.h"
 
-#include <stdlib.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -11,7 +10,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -56,18 +54,6 @@ absl::StatusOr<RunState> FromText(const std::string& text, const std::string& pa
 RunDirectory::RunDirectory(std::string folder, RunState state)
     : folder_(std::move(folder)), state_(std::move(state)) {}
 
-RunDirectory::RunDirectory(RunDirectory&& other) noexcept
-    : folder_(std::move(other.folder_)),
-      state_(std::move(other.state_)),
-      link_folder_(std::exchange(other.link_folder_, "")) {}
-
-RunDirectory::~RunDirectory() {
-  if (!link_folder_.empty()) {
-    std::error_code ignored;
-    fs::remove_all(link_folder_, ignored);  // removes the link, not what it leads to
-  }
-}
-
 absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& folder,
                                                   const CampaignFile& file, const RunState& state) {
   std::error_code error;
@@ -106,19 +92,16 @@ absl::StatusOr<std::string> RunDirectory::SocketAddress() {
   if (plain && socket.size() < sizeof(sockaddr_un::sun_path)) {
     return absl::StrCat("unix:", socket);
   }
-  if (link_folder_.empty()) {
-    std::string name = (fs::temp_directory_path() / "bitquake-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) {
-      return ErrnoStatus(name);
-    }
-    link_folder_ = name;
+  if (link_folder_ == nullptr) {
+    ASSIGN_OR_RETURN(std::unique_ptr<PrivateFolder> created, PrivateFolder::Create());
     std::error_code error;
-    fs::create_directory_symlink(folder_, name + "/run", error);
+    fs::create_directory_symlink(folder_, created->Path("run"), error);
     if (error) {
-      return absl::UnavailableError(absl::StrCat(name, "/run: ", error.message()));
+      return absl::UnavailableError(absl::StrCat(created->Path("run"), ": ", error.message()));
     }
+    link_folder_ = std::move(created);
   }
-  return absl::StrCat("unix:", link_folder_, "/run/server.sock");
+  return absl::StrCat("unix:", link_folder_->Path("run/server.sock"));
 }
 
 }  // namespace bitquake

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "client/cli/campaign_file.h"
+#include "client/cli/private_folder.h"
 
 namespace bitquake {
 
@@ -40,16 +42,12 @@ class RunDirectory {
   // object.
   absl::StatusOr<std::string> SocketAddress();
 
-  RunDirectory(RunDirectory&& other) noexcept;
-  RunDirectory& operator=(RunDirectory&&) = delete;
-  ~RunDirectory();
-
  private:
   RunDirectory(std::string folder, RunState state);
 
   std::string folder_;  // absolute
   RunState state_;
-  std::string link_folder_;  // empty if there is none
+  std::unique_ptr<PrivateFolder> link_folder_;  // null if there is none
 };
 
 }  // namespace bitquake
