@@ -2,11 +2,8 @@
 
 #include <cmath>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-
 namespace bitquake {
+
 Norm::Norm(const Weights& weights, const std::string& name, double norm_eps)
     : weight(weights.at(name + ".weight")), bias(weights.at(name + ".bias")), eps(norm_eps) {}
 
@@ -58,31 +55,6 @@ at::Tensor Mlp::operator()(const at::Tensor& x) const {
   return fc2(hidden).add_(x);
 }
 
-VitEmbedding::VitEmbedding(const Weights& weights, const VitShape& shape)
-    : prefix{weights.at("cls_token")},
-      positions(weights.at("pos_embed")),
-      patches(weights, "patch_embed.proj") {
-  if (shape.distilled) {
-    prefix.push_back(weights.at("dist_token"));
-  }
-  if (shape.pre_norm) {
-    pre_norm = Norm(weights, "norm_pre", shape.norm_eps);
-  }
-}
-
-at::Tensor VitEmbedding::operator()(const at::Tensor& images) const {
-  const int64_t chunk = images.size(0);
-  const int64_t width = positions.size(2);
-  const auto first = static_cast<int64_t>(prefix.size());
-  at::Tensor x = at::empty({chunk, positions.size(1), width}, images.options());
-  for (int64_t i = 0; i < first; ++i) {
-    x.narrow(1, i, 1).copy_(prefix[i].expand({chunk, 1, width}));
-  }
-  x.narrow(1, first, positions.size(1) - first).copy_(patches(images));
-  x.add_(positions);
-  return pre_norm.weight.defined() ? pre_norm(x) : x;
-}
-
 at::Tensor SplitHeads(const at::Tensor& x, int64_t heads, int64_t head_dim) {
   return x.view({x.size(0), x.size(1), -1, heads, head_dim}).permute({2, 0, 3, 1, 4});
 }
@@ -109,30 +81,6 @@ QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int6
   const int64_t head_dim = width / heads;
   const at::Tensor both = SplitHeads(qkv.Rows(0, 2 * width)(x), heads, head_dim);
   return {both[0] / std::sqrt(static_cast<double>(head_dim)), both[1]};
-}
-
-int VitAttentionBlock(int stage, int depth) {
-  return stage % 2 == 1 && stage < VitStageCount(depth) - 1 ? (stage - 1) / 2 : -1;
-}
-
-int VitStageCount(int depth) { return 2 + 2 * depth; }
-
-int VitStageOf(absl::string_view weight, int depth) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(weight, '.');
-  int block;
-  if (parts.size() > 2 && parts[0] == "blocks" && absl::SimpleAtoi(parts[1], &block)) {
-    return 1 + 2 * block + (parts[2] == "norm2" || parts[2] == "mlp" ? 1 : 0);
-  }
-  const bool last = parts[0] == "norm" || parts[0] == "head" || parts[0] == "head_dist";
-  return last ? VitStageCount(depth) - 1 : 0;
-}
-
-int64_t VitInputBytes(const VitShape& shape, int stage) {
-  const int64_t image = int64_t{3} * shape.image * shape.image;
-  // Only the prefix leaves the last attention.
-  const bool cut = stage >= VitStageCount(shape.depth) - 2;
-  const int64_t tokens = cut ? shape.prefix_tokens() : shape.tokens();
-  return static_cast<int64_t>(sizeof(float)) * (stage == 0 ? image : tokens * shape.width);
 }
 
 }  // namespace bitquake

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-#include "common/model/architecture.h"
 #include "worker/engine/model_graph.h"
 
 namespace bitquake {
@@ -60,19 +58,6 @@ struct Mlp {
   Linear fc2;
 };
 
-// A plain or DeepViT's embedding: prefix tokens, patches, positions, CLIP's norm.
-struct VitEmbedding {
-  VitEmbedding(const Weights& weights, const VitShape& shape);
-
-  // [chunk, 3, side, side] to [chunk, tokens, width].
-  at::Tensor operator()(const at::Tensor& images) const;
-
-  std::vector<at::Tensor> prefix;  // [1, 1, width] each
-  at::Tensor positions;            // [1, tokens, width]
-  PatchEmbedding patches;
-  Norm pre_norm;  // its weight is undefined if there is none
-};
-
 // The tensors of `x` as [first, chunk, heads, tokens, head_dim]: [chunk, tokens, n * width] split
 // into n tensors of that many heads.
 at::Tensor SplitHeads(const at::Tensor& x, int64_t heads, int64_t head_dim);
@@ -91,12 +76,5 @@ Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t quer
 
 // Queries, scaled as softmax takes them, and keys of all tokens.
 QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int64_t heads);
-
-// Stages of a ViT-like network: the embedding; attention and MLP of each block; the head.
-int VitStageCount(int depth);
-// The block of a stage that attends; -1 of others.
-int VitAttentionBlock(int stage, int depth);
-int VitStageOf(absl::string_view weight, int depth);
-int64_t VitInputBytes(const VitShape& shape, int stage);
 
 }  // namespace bitquake
