@@ -1,5 +1,5 @@
 #include <ATen/Version.h>
-#include <torch/headeronly/version.h>
+#include <caffe2/core/common.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,10 +16,13 @@ absl::string_view CpuMake() {
   return __builtin_cpu_is("intel") ? "Intel" : __builtin_cpu_is("amd") ? "AMD" : "other";
 }
 
+// Of the library that runs: a bundle may meet a later one than it was built with.
+const std::string& TorchVersion() { return caffe2::GetBuildOptions().at("TORCH_VERSION"); }
+
 }  // namespace
 
 std::string DeviceKind() {
-  return absl::StrCat("cpu ", CpuMake(), " ", at::get_cpu_capability(), ", torch ", TORCH_VERSION);
+  return absl::StrCat("cpu ", CpuMake(), " ", at::get_cpu_capability(), ", torch ", TorchVersion());
 }
 
 void PrepareProcess() {
