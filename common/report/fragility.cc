@@ -1,5 +1,6 @@
 #include "common/report/fragility.h"
 
+#include <numeric>
 #include <string>
 #include <unordered_map>
 
@@ -54,14 +55,51 @@ void SetVulnerability(const std::vector<CellResult>& cells, const Group& group,
   }
 }
 
+// The least common multiple of the numbers of images that trials of the group saw; 0 if it is too
+// large to be a unit.
+int64_t CommonImages(const std::vector<CellResult>& cells, const Group& group) {
+  constexpr int64_t kLargest = 1'000'000'000;
+  int64_t common = 1;
+  for (const size_t i : group) {
+    for (const TrialResult& trial : cells[i].trials) {
+      if (trial.images <= 0) {
+        return 0;
+      }
+      if (common % trial.images != 0) {
+        common = std::lcm(common, trial.images);
+        if (common > kLargest) {
+          return 0;
+        }
+      }
+    }
+  }
+  return common;
+}
+
+// What ranks go by: the losses of trials in a unit that makes them whole numbers, so that cells
+// that lost as many images are seen to be equal.
+std::vector<double> WholeLosses(const CellResult& cell, int64_t common_images) {
+  if (common_images == 0) {
+    return TrialLosses(cell);
+  }
+  std::vector<double> losses;
+  losses.reserve(cell.trials.size());
+  for (const TrialResult& trial : cell.trials) {
+    losses.push_back(
+        static_cast<double>((trial.golden_top1 - trial.top1) * (common_images / trial.images)));
+  }
+  return losses;
+}
+
 void SetRanks(const std::vector<CellResult>& cells, const Group& group,
               const Derivation& derivation, std::vector<Fragility>* fragilities) {
   if (group.size() < 2) {
     return;
   }
+  const int64_t common_images = CommonImages(cells, group);
   std::vector<std::vector<double>> losses;
   for (const size_t i : group) {
-    losses.push_back(TrialLosses(cells[i]));
+    losses.push_back(WholeLosses(cells[i], common_images));
   }
   const std::vector<TargetRank> ranks =
       RankTargets(losses, /*most_fragile=*/1, Options(derivation));

@@ -149,11 +149,19 @@ std::string ThresholdsTable(const std::vector<TargetThresholds>& targets) {
   std::vector<std::vector<std::string>> rows = {
       {"model", "format", "granularity", "target", "loss pp", "BER", "interval"}};
   for (const TargetThresholds& target : targets) {
+    const size_t first = rows.size();
     for (const Threshold& threshold : target.thresholds) {
+      const std::string limit = FormatNumber(threshold.loss);
+      const std::string ber = InWords(threshold, target);
+      const std::string interval = IntervalInWords(threshold.interval);
+      // What is said of one limit may hold for the next: "5, 10" are not reached.
+      if (rows.size() > first && rows.back()[5] == ber && rows.back()[6] == interval) {
+        absl::StrAppend(&rows.back()[4], ", ", limit);
+        continue;
+      }
       rows.push_back({Printable(target.key.model), Printable(target.key.format),
-                      Printable(target.key.granularity), Printable(target.key.target),
-                      FormatNumber(threshold.loss), InWords(threshold, target),
-                      IntervalInWords(threshold.interval)});
+                      Printable(target.key.granularity), Printable(target.key.target), limit, ber,
+                      interval});
     }
   }
   return rows.size() == 1 ? ""

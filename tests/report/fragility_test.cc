@@ -148,6 +148,20 @@ TEST(Ranks, EqualLossesShareAPlace) {
   EXPECT_EQ(f[2].ranks.high, 3);
 }
 
+// Four images lost, whichever trials lost them, also where the thirds of percentage points that
+// they come to would round differently; and two of four of a smaller fold.
+TEST(Ranks, CellsThatLostAsManyImagesAreEqual) {
+  std::vector<CellResult> cells = {
+      Cell("block", "blocks.0", {1, 2, 1}), Cell("block", "blocks.1", {3, 1, 0}),
+      Cell("block", "blocks.2", {0, 0, 4}), Cell("block", "blocks.3", {1, 1, 0})};
+  for (TrialResult& trial : cells[3].trials) {
+    trial.images = 500;
+  }
+  for (const Fragility& f : EstimateFragility(cells, {})) {
+    EXPECT_EQ(f.rank, 2.5);
+  }
+}
+
 // Of two blocks with the same trials in another order either may be first.
 TEST(Ranks, HaveIntervalsThatSayWhatIsNotClear) {
   const std::vector<CellResult> cells = {Cell("block", "blocks.0", {0, 40, 10, 30, 20}),

@@ -145,6 +145,13 @@ TEST(ThresholdsTable, SaysInWordsWhatIsNotOnTheGrid) {
   EXPECT_EQ(ThresholdsTable({}), "");
 }
 
+TEST(ThresholdsTable, SaysOnceWhatHoldsForSeveralLimits) {
+  const std::string table = ThresholdsTable(
+      Find({Cell("model", "model", {0, 0}, 1e-5), Cell("model", "model", {20, 20}, 1e-4)}));
+  EXPECT_THAT(table, HasSubstr("  5, 10  not reached on this grid (to 1.00e-04)"));
+  EXPECT_THAT(Lines(table), SizeIs(4));
+}
+
 TEST(Thresholds, TrialsWithoutImagesAreAnErrorThatNamesTheTarget) {
   std::vector<CellResult> cells = Curve("model", "model");
   cells[1].trials[0].images = 0;
