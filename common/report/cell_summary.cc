@@ -1,20 +1,10 @@
 #include "common/report/cell_summary.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
-#include <string>
-#include <unordered_map>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "common/report/csv.h"
 #include "common/stats/estimate.h"
-#include "common/stats/vulnerability.h"
 
 namespace bitquake {
 namespace {
@@ -51,37 +41,11 @@ double MeanLoss(const std::map<int64_t, int64_t>& lost_by_images, int64_t trials
   return sum / static_cast<double>(trials);
 }
 
-bool IsHeadPart(absl::string_view part) {
-  return part.size() > 1 && part[0] == 'h' && std::all_of(part.begin() + 1, part.end(), [](char c) {
-           return absl::ascii_isdigit(static_cast<unsigned char>(c));
-         });
-}
-
-// Equal for the targets of a granularity that are compared with each other: heads of one block and
-// type; types over all blocks, or types of blocks; else all.
-std::string SiblingTargets(const CellKey& key) {
-  if (key.granularity == "head") {
-    std::vector<std::string> parts = absl::StrSplit(key.target, '.');
-    std::replace_if(parts.begin(), parts.end(), IsHeadPart, "h");
-    return absl::StrJoin(parts, ".");
-  }
-  if (key.granularity == "type") {
-    return absl::StrContains(key.target, '.') ? "of blocks" : "";
-  }
-  return "";
-}
-
-std::string SiblingGroup(const CellKey& key) {
-  return absl::StrCat(key.campaign, "\n", key.model, "\n", key.format, "\n", key.fault, "\n",
-                      key.granularity, "\n", FormatNumber(key.ber), "\n", SiblingTargets(key));
-}
-
 CellSummary SummarizeTrials(const CellResult& cell) {
   CellSummary s;
   s.trials = static_cast<int64_t>(cell.trials.size());
   s.golden_top1 = Percent(cell.golden.top1, cell.golden.images);
   s.golden_top5 = Percent(cell.golden.top5, cell.golden.images);
-  s.vf = kUndefined;
   if (cell.trials.empty()) {
     return s;
   }
@@ -120,18 +84,6 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   return s;
 }
 
-void SetVulnerabilityFactors(const std::vector<size_t>& group,
-                             std::vector<CellSummary>* summaries) {
-  std::vector<double> losses;
-  for (size_t i : group) {
-    losses.push_back((*summaries)[i].loss_mean);
-  }
-  const std::vector<double> factors = VulnerabilityFactors(losses);
-  for (size_t i = 0; i < group.size(); ++i) {
-    (*summaries)[group[i]].vf = factors[i];
-  }
-}
-
 }  // namespace
 
 double EstimateTop1(const GoldenResult& golden, const TrialResult& trial) {
@@ -144,17 +96,19 @@ double EstimateTop5(const GoldenResult& golden, const TrialResult& trial) {
 
 std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells) {
   std::vector<CellSummary> summaries;
-  std::unordered_map<std::string, std::vector<size_t>> groups;
-  for (size_t i = 0; i < cells.size(); ++i) {
-    summaries.push_back(SummarizeTrials(cells[i]));
-    if (!cells[i].trials.empty()) {
-      groups[SiblingGroup(cells[i].key)].push_back(i);
-    }
-  }
-  for (const auto& [name, group] : groups) {
-    SetVulnerabilityFactors(group, &summaries);
+  summaries.reserve(cells.size());
+  for (const CellResult& cell : cells) {
+    summaries.push_back(SummarizeTrials(cell));
   }
   return summaries;
+}
+
+void AddFragility(const std::vector<CellResult>& cells, const Derivation& derivation,
+                  std::vector<CellSummary>* summaries) {
+  const std::vector<Fragility> fragilities = EstimateFragility(cells, derivation);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    (*summaries)[i].fragility = fragilities[i];
+  }
 }
 
 }  // namespace bitquake

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/report/fragility.h"
 #include "common/report/results.h"
 
 namespace bitquake {
@@ -19,7 +20,7 @@ struct CellSummary {
   double top5_mean;
   double sdc_rate, due_rate;  // of the images over all trials
   double flips_mean;          // bits a trial
-  double vf;
+  Fragility fragility;        // undefined before AddFragility
 };
 
 // A trial's estimate of the accuracy on the whole data set: golden accuracy there + (correct -
@@ -27,8 +28,12 @@ struct CellSummary {
 double EstimateTop1(const GoldenResult& golden, const TrialResult& trial);
 double EstimateTop5(const GoldenResult& golden, const TrialResult& trial);
 
-// One for each cell, in order. Cells without trials have trials = 0 and no meaning else, and are
-// nobody's siblings.
+// One for each cell, in order. Cells without trials have trials = 0 and no meaning else.
 std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells);
+
+// Fills in `fragility`, in which cells are compared with each other. `summaries` are those of
+// `cells`.
+void AddFragility(const std::vector<CellResult>& cells, const Derivation& derivation,
+                  std::vector<CellSummary>* summaries);
 
 }  // namespace bitquake

@@ -71,14 +71,19 @@ struct CellResult {
   int64_t number = 0;               // in the campaign's order, from 0: `replay` takes it
 };
 
+// How figures that rest on several cells are computed.
+struct Derivation {
+  uint64_t seed = 0;                             // the campaign's; resamples follow from it
+  double confidence = 0.95;                      // of their intervals
+  std::vector<double> loss_limits = {1, 5, 10};  // of thresholds: percentage points
+  int resamples = 2000;                          // of bootstrap
+};
+
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear
 // interpolation between order statistics) and the 95% Student t interval are over trials' estimates
 // of the accuracy on the whole data set: golden + paired difference. std, and with it the interval,
-// is empty for one trial. `vf` is the loss over the mean loss of the cell's siblings (same model,
-// format, fault, granularity and BER; of heads: those of the same block and type; types over all
-// blocks apart from those of blocks; itself not counted); empty without siblings or when their mean
-// loss is not positive.
-std::string CellsCsv(const std::vector<CellResult>& cells);
+// is empty for one trial. `relative_loss` to `rank_high`, and `vf`, are fragility.h's.
+std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // trials.csv: a row for each finished trial. `top1` and `top5` are the trial's estimates of the
 // accuracy on the whole data set, so that their mean is that of cells.csv; sdc, due and flips are
@@ -105,7 +110,7 @@ std::string MadCsv(const std::string& campaign, const std::vector<GoldenResult>&
 std::string CellsTable(const std::vector<CellResult>& cells);
 
 // The cells as a JSON array of objects with the columns of cells.csv.
-std::string CellsJson(const std::vector<CellResult>& cells);
+std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // A number as the files write it: a whole number up to 2^53 plain, else the shortest decimal that
 // reads back as the same double (1e-06). NaN, which stands for what is undefined, is empty.
