@@ -1,11 +1,11 @@
 // Attention distances of golden and of trials, beside their forward passes.
 #include <algorithm>
 
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 
-void CpuEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
+void TorchEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
                                     const at::Tensor& x, AttentionDistances& distances) const {
   const int block = graph_.AttentionBlock(stage);
   if (block < 0) {
@@ -20,7 +20,7 @@ void CpuEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int s
 }
 
 // Blocks before the first faulty stage attend as golden's do.
-AttentionDistances CpuEvaluator::TrialAttention(const RunningTrial& trial,
+AttentionDistances TorchEvaluator::TrialAttention(const RunningTrial& trial,
                                                 const FoldGolden& golden) const {
   AttentionDistances sum = SumOf(trial.attention);
   if (sum.sums.empty()) {
