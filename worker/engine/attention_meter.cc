@@ -38,8 +38,7 @@ void AttentionMeter::Measure(const QueriesAndKeys& attention, int64_t images,
     return at::mul(weights.to(at::kDouble), distances_).sum({1, 2}).div_(patches).cpu();
   };
   for (int64_t image = 0; image < images; ++image) {
-    const at::Tensor queries =
-        attention.queries[image].narrow(1, prefix, patches).to(at::kFloat);
+    const at::Tensor queries = attention.queries[image].narrow(1, prefix, patches).to(at::kFloat);
     const at::Tensor keys = attention.keys[image].to(at::kFloat);
     const at::Tensor scores = at::matmul(queries, keys.transpose(-2, -1));
     // Renormalising a row after keys were dropped is a softmax over the keys that are left.

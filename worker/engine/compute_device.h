@@ -21,7 +21,7 @@ absl::StatusOr<at::Device> OpenDevice(absl::string_view name);
 // How matrix products are computed: `compute` of the campaign.
 struct ComputeMode {
   at::ScalarType type = at::kFloat;  // of weights and activations
-  bool tf32 = false;                 // products of fp32 numbers on tensor cores, 10 bits of mantissa
+  bool tf32 = false;  // products of fp32 numbers on tensor cores, 10 bits of mantissa
 };
 
 // "fp32" (TF32 off), "tf32", "bf16", "fp16". Errors: InvalidArgument; Unimplemented for tf32 on the

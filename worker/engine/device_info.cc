@@ -54,8 +54,7 @@ absl::StatusOr<std::string> DeviceKind(const std::string& name) {
   int version = 0;
   if (driver.get_name(model, sizeof(model), device.index()) != 0 ||
       driver.get_version(&version) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("CUDA's driver does not know device ", name));
+    return absl::FailedPreconditionError(absl::StrCat("CUDA's driver does not know device ", name));
   }
   return absl::StrCat("cuda ", model, ", driver ", version / 1000, ".", version % 1000 / 10,
                       ", torch ", TORCH_VERSION);

@@ -95,8 +95,8 @@ class Evaluator {
 struct EvaluatorOptions {
   NumberFormat format;
   Quantization quantization;
-  Surface surface;  // fault lists number its tensors; empty: the model's default surface
-  std::string device = "cpu";      // "cpu", "cuda", "cuda:1"
+  Surface surface;             // fault lists number its tensors; empty: the model's default surface
+  std::string device = "cpu";  // "cpu", "cuda", "cuda:1"
   std::string compute = "fp32";    // "fp32", "tf32" (not on the CPU), "bf16", "fp16"
   int chunk = 0;                   // images a forward; positive
   int threads = 1;                 // chunks at a time, on the CPU

@@ -7,10 +7,7 @@
 namespace bitquake {
 
 InputMaker::InputMaker(const Preprocessing& preprocessing, at::Device device, at::ScalarType type)
-    : device_(device),
-      type_(type),
-      height_(preprocessing.height),
-      width_(preprocessing.width) {
+    : device_(device), type_(type), height_(preprocessing.height), width_(preprocessing.width) {
   for (size_t channel = 0; channel < value_.size(); ++channel) {
     const float mean = static_cast<float>(preprocessing.mean[channel]);
     const float std = static_cast<float>(preprocessing.std[channel]);

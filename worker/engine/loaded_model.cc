@@ -83,8 +83,8 @@ absl::StatusOr<at::Tensor> LoadAsItIs(const StoredTensor& stored) {
 // Weights that a graph reads through Linear alone, which can scale its product.
 bool IsProjection(absl::string_view name) {
   static constexpr absl::string_view kLayers[] = {
-      "patch_embed.proj", "attn.qkv", "attn.proj", "mlp.fc1",
-      "mlp.fc2",          "head",     "head_dist", "head.fc", "downsample.reduction"};
+      "patch_embed.proj", "attn.qkv", "attn.proj",           "mlp.fc1", "mlp.fc2", "head",
+      "head_dist",        "head.fc",  "downsample.reduction"};
   return absl::ConsumeSuffix(&name, ".weight") &&
          std::any_of(std::begin(kLayers), std::end(kLayers), [&](absl::string_view layer) {
            return name == layer || absl::EndsWith(name, absl::StrCat(".", layer));
@@ -220,7 +220,9 @@ absl::Status LoadedModel::Prove() {
   }
   for (size_t i = 0; i < beside_.size(); ++i) {
     const at::Tensor& weight = weights_.at(beside_[i]);
-    const auto bytes = [](const at::Tensor& tensor) { return tensor.reshape({-1}).view(at::kByte); };
+    const auto bytes = [](const at::Tensor& tensor) {
+      return tensor.reshape({-1}).view(at::kByte);
+    };
     if (!at::equal(bytes(weight), bytes(as_loaded_[i]))) {
       return absl::DataLossError(absl::StrCat(name_, ": ", beside_[i], ": ", kChanged));
     }

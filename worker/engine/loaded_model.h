@@ -31,12 +31,9 @@ class LoadedModel {
  public:
   // Errors: InvalidArgument, the folder and the tensor named; Unimplemented for TorchScript in
   // another type than fp32.
-  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(const ModelSnapshot& snapshot,
-                                                           const Surface& surface,
-                                                           NumberFormat format,
-                                                           const Quantization& quantization,
-                                                           at::Device device,
-                                                           const ComputeMode& compute);
+  static absl::StatusOr<std::unique_ptr<LoadedModel>> Load(
+      const ModelSnapshot& snapshot, const Surface& surface, NumberFormat format,
+      const Quantization& quantization, at::Device device, const ComputeMode& compute);
 
   const std::string& name() const { return name_; }  // the folder
   int num_classes() const { return num_classes_; }
@@ -79,9 +76,9 @@ class LoadedModel {
   Weights weights_;
   std::vector<std::string> beside_;  // the weights outside of the surface
   std::unique_ptr<ModelGraph> graph_;
-  std::vector<int> stage_of_;           // by tensor of the surface
-  std::string digest_;                  // as loaded, of what is in place
-  std::vector<at::Tensor> as_loaded_;   // copies of those beside, on the device
+  std::vector<int> stage_of_;          // by tensor of the surface
+  std::string digest_;                 // as loaded, of what is in place
+  std::vector<at::Tensor> as_loaded_;  // copies of those beside, on the device
 };
 
 }  // namespace bitquake

@@ -22,8 +22,8 @@
 
 namespace bitquake {
 
-// By the checkpoint's names; contiguous, of one floating-point type (but what TorchScript reads that
-// is no floating-point number) and on one device. Tensors share their storage with the graph.
+// By the checkpoint's names; contiguous, of one floating-point type (but what TorchScript reads
+// that is no floating-point number) and on one device. Tensors share their storage with the graph.
 struct Weights : std::map<std::string, at::Tensor, std::less<>> {
   // Of projections whose tensor holds the words as integers: what their products are to be
   // multiplied by. Of all others the tensor holds the values.

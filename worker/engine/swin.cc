@@ -1,7 +1,8 @@
 // Swin transformer (Liu et al. 2021), as timm's SwinTransformer computes it. Activations are
 // [chunk, side * side, width], row by row. Steps: patch embedding; of each stage its downsampling
 // (but the first), then four for each block (qkv and attention, proj, fc1, fc2); final norm, mean
-// over all tokens, head. (What the paper calls a stage is a level here: ModelGraph's stages are these steps.)
+// over all tokens, head. (What the paper calls a stage is a level here: ModelGraph's stages are
+// these steps.)
 #include <algorithm>
 #include <cmath>
 #include <vector>

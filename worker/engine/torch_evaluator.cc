@@ -150,7 +150,7 @@ at::Tensor TorchEvaluator::ChunkInput(const FoldImages& fold, int64_t chunk) con
 }
 
 void TorchEvaluator::ScoreChunk(const FoldImages& fold, int64_t chunk, const at::Tensor& logits,
-                              absl::Span<Score> scores) const {
+                                absl::Span<Score> scores) const {
   const absl::Span<const int> labels(fold.labels);
   const int64_t first = chunk * options_.chunk;
   ScoreLogits(logits, labels.subspan(first, options_.chunk), scores.subspan(first, options_.chunk));

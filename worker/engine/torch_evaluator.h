@@ -1,5 +1,5 @@
-// The evaluator: chunk by chunk, on the CPU's threads or on a CUDA device. Inside worker/engine only
-// (it shows torch); others use CreateEvaluator.
+// The evaluator: chunk by chunk, on the CPU's threads or on a CUDA device. Inside worker/engine
+// only (it shows torch); others use CreateEvaluator.
 #pragma once
 
 #include <ATen/ATen.h>

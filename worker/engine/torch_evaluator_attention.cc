@@ -6,7 +6,7 @@
 namespace bitquake {
 
 void TorchEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
-                                    const at::Tensor& x, AttentionDistances& distances) const {
+                                      const at::Tensor& x, AttentionDistances& distances) const {
   const int block = graph_.AttentionBlock(stage);
   if (block < 0) {
     return;
@@ -21,7 +21,7 @@ void TorchEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int
 
 // Blocks before the first faulty stage attend as golden's do.
 AttentionDistances TorchEvaluator::TrialAttention(const RunningTrial& trial,
-                                                const FoldGolden& golden) const {
+                                                  const FoldGolden& golden) const {
   AttentionDistances sum = SumOf(trial.attention);
   if (sum.sums.empty()) {
     return golden.attention;  // it does not resume before the last attention

@@ -1,7 +1,7 @@
 // What a plain vision transformer and DeepViT share: everything but how a block mixes its tokens
-// and how the tokens become logits. Stages: embedding; four per block (qkv and attention, proj, fc1,
-// fc2), so that a fault in a projection repeats nothing before it; final norm and head. (Inside
-// worker/engine only: this header shows torch.)
+// and how the tokens become logits. Stages: embedding; four per block (qkv and attention, proj,
+// fc1, fc2), so that a fault in a projection repeats nothing before it; final norm and head.
+// (Inside worker/engine only: this header shows torch.)
 #pragma once
 
 #include <ATen/ATen.h>

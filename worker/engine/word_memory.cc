@@ -35,8 +35,8 @@ WordMemory::WordMemory(const StoredWords* golden, at::Device device, at::ScalarT
   at::Tensor words = at::zeros({size}, TypeOfWords(bytes));
   at::Tensor values = at::zeros({size}, at::kFloat);
   for (int t = 0; t < golden_->tensor_count(); ++t) {
-    std::memcpy(static_cast<char*>(words.mutable_data_ptr()) + first_[t] * bytes,
-                golden_->data(t), golden_->count(t) * bytes);
+    std::memcpy(static_cast<char*>(words.mutable_data_ptr()) + first_[t] * bytes, golden_->data(t),
+                golden_->count(t) * bytes);
     float* value = values.mutable_data_ptr<float>() + first_[t];
     for (int64_t i = 0; i < golden_->count(t); ++i) {
       value[i] = golden_->ValueOf(t, i, golden_->word(t, i), as_integers_[t]);
