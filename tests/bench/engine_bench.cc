@@ -70,6 +70,7 @@ class Bench {
     RETURN_IF_ERROR(Speeds());
     RETURN_IF_ERROR(Injection());
     RETURN_IF_ERROR(ZeroFlips());
+    RETURN_IF_ERROR(SameLogits());
     RETURN_IF_ERROR(SameOutcomes());
     return ManyTrials();
   }
@@ -252,6 +253,18 @@ class Bench {
     absl::PrintF("10 trials without flips: %d inferences, %.3f ms\n", inferences,
                  (Now() - start) * 1e3);
     return inferences == 0 ? absl::OkStatus() : absl::InternalError("inferences without flips");
+  }
+
+  // Forward passes one after the other give the same logits, bit for bit.
+  absl::Status SameLogits() {
+    ASSIGN_OR_RETURN(const at::Tensor first, evaluator_->Logits(images_->fold));
+    int same = 0;
+    for (int i = 0; i < 10; ++i) {
+      ASSIGN_OR_RETURN(const at::Tensor again, evaluator_->Logits(images_->fold));
+      same += at::equal(first, again);
+    }
+    absl::PrintF("10 more golden passes: %d with the same logits\n", same);
+    return same == 10 ? absl::OkStatus() : absl::InternalError("golden passes differ");
   }
 
   absl::Status SameOutcomes() {

@@ -21,11 +21,11 @@ InputMaker::InputMaker(const Preprocessing& preprocessing, at::Device device, at
 }
 
 at::Tensor InputMaker::Make(absl::Span<const uint8_t* const> pixels, int chunk) const {
-  return device_.is_cpu() ? MakeOnHost(pixels, chunk).to(type_) : MakeOnDevice(pixels, chunk);
+  return device_.is_cpu() ? MakeOnHost(pixels, chunk).to(type_)
+                          : FromPixels(UploadPixels(pixels, chunk));
 }
 
-// Bytes travel, not floats.
-at::Tensor InputMaker::MakeOnDevice(absl::Span<const uint8_t* const> pixels, int chunk) const {
+at::Tensor InputMaker::UploadPixels(absl::Span<const uint8_t* const> pixels, int chunk) const {
   const auto channels = static_cast<int64_t>(value_.size());
   const int64_t image = channels * height_ * width_;
   const at::Tensor host = HostTensor({chunk, channels, height_, width_}, at::kByte, device_);
@@ -37,10 +37,13 @@ at::Tensor InputMaker::MakeOnDevice(absl::Span<const uint8_t* const> pixels, int
       std::memset(out, 0, image);
     }
   }
-  const at::Tensor bytes = Upload(host, device_);
-  at::Tensor input = at::empty(bytes.sizes(), table_.options());
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    const at::Tensor places = bytes.select(1, channel).to(at::kInt);
+  return Upload(host, device_);
+}
+
+at::Tensor InputMaker::FromPixels(const at::Tensor& pixels) const {
+  at::Tensor input = at::empty(pixels.sizes(), table_.options());
+  for (int64_t channel = 0; channel < pixels.size(1); ++channel) {
+    const at::Tensor places = pixels.select(1, channel).to(at::kInt);
     input.select(1, channel)
         .copy_(table_[channel].index_select(0, places.flatten()).view(places.sizes()));
   }

@@ -21,9 +21,12 @@ class InputMaker {
   // [chunk, channels, height, width]; images after the last of `pixels` are black.
   at::Tensor Make(absl::Span<const uint8_t* const> pixels, int chunk) const;
 
+  // The same in two steps, for CUDA devices: what is uploaded, one byte a number, can be kept.
+  at::Tensor UploadPixels(absl::Span<const uint8_t* const> pixels, int chunk) const;
+  at::Tensor FromPixels(const at::Tensor& pixels) const;
+
  private:
   at::Tensor MakeOnHost(absl::Span<const uint8_t* const> pixels, int chunk) const;
-  at::Tensor MakeOnDevice(absl::Span<const uint8_t* const> pixels, int chunk) const;
 
   const at::Device device_;
   const at::ScalarType type_;

@@ -113,7 +113,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(
   if (!loaded.ok()) {
     return Annotate(loaded, snapshot.path);
   }
-  if (!model->InPlace()) {
+  if (!model->in_place()) {
     model->MoveToDevice(surface, script);
   }
   absl::StatusOr<std::unique_ptr<ModelGraph>> graph = MakeGraph(snapshot, model->weights_);
@@ -124,7 +124,7 @@ absl::StatusOr<std::unique_ptr<LoadedModel>> LoadedModel::Load(
   for (const SurfaceTensor& tensor : surface) {
     model->stage_of_.push_back(model->graph_->StageOf(tensor.name));
   }
-  if (model->InPlace()) {
+  if (model->in_place()) {
     model->digest_ = model->Digest();
   }
   return model;

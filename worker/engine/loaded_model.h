@@ -41,6 +41,9 @@ class LoadedModel {
   const StoredWords& words() const { return words_; }  // for what faults are on golden's words
   const Weights& weights() const { return weights_; }
 
+  // Whether trials change StoredWords' own words: staging is no work then.
+  bool in_place() const { return device_.is_cpu() && compute_.type == at::kFloat; }
+
   // The first stage that a trial can resume from: 0 if nothing is faulty.
   int FirstFaultyStage(const FaultList& faults) const;
 
@@ -61,7 +64,6 @@ class LoadedModel {
               const ComputeMode& compute)
       : format_(format), device_(device), compute_(compute), words_(format, quantization) {}
 
-  bool InPlace() const { return device_.is_cpu() && compute_.type == at::kFloat; }
   absl::Status LoadWeights(const ModelSnapshot& snapshot, const Surface& surface);
   void MoveToDevice(const Surface& surface, bool script);
   std::string Digest() const;

@@ -5,7 +5,6 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <future>
 #include <numeric>
 #include <utility>
 
@@ -24,6 +23,9 @@ constexpr int kMaxChunk = 4096;
 constexpr int kMaxThreads = 1024;
 
 constexpr int kCanaryImages = 4;
+
+// One part in so many of a CUDA device's memory: 8 GB hold ImageNet's validation set at 224 pixels.
+constexpr int64_t kShareForPixels = 8;
 
 bool Never() { return false; }
 
@@ -76,8 +78,10 @@ TorchEvaluator::TorchEvaluator(std::unique_ptr<LoadedModel> model,
       input_maker_(preprocessing, device, compute.type),
       model_(std::move(model)),
       graph_(model_->graph()),
+      stager_(model_.get(), tuning.overlap && !model_->in_place()),
       meter_(std::move(meter)),
-      executor_(MakeExecutor(device, options.threads)) {}
+      executor_(MakeExecutor(device, options.threads)),
+      pixels_(device.is_cpu() ? 0 : FreeBytes(device) / kShareForPixels) {}
 
 absl::StatusOr<std::unique_ptr<TorchEvaluator>> TorchEvaluator::Create(
     const ModelSnapshot& snapshot, const EvaluatorOptions& options, const EvaluatorTuning& tuning) {
@@ -144,9 +148,19 @@ int64_t TorchEvaluator::ImagesIn(const FoldImages& fold, int64_t chunk) const {
                            static_cast<int64_t>(fold.labels.size()) - chunk * options_.chunk);
 }
 
-at::Tensor TorchEvaluator::ChunkInput(const FoldImages& fold, int64_t chunk) const {
-  const absl::Span<const uint8_t* const> pixels(fold.pixels);
-  return input_maker_.Make(pixels.subspan(chunk * options_.chunk, options_.chunk), options_.chunk);
+at::Tensor TorchEvaluator::ChunkInput(const FoldImages& fold, int64_t chunk) {
+  const absl::Span<const uint8_t* const> all(fold.pixels);
+  const absl::Span<const uint8_t* const> pixels =
+      all.subspan(chunk * options_.chunk, options_.chunk);
+  if (device_.is_cpu()) {
+    return input_maker_.Make(pixels, options_.chunk);
+  }
+  at::Tensor resident = pixels_.Find(fold.fold, chunk);
+  if (!resident.defined()) {
+    resident = input_maker_.UploadPixels(pixels, options_.chunk);
+    pixels_.Keep(fold.fold, chunk, resident);
+  }
+  return input_maker_.FromPixels(resident);
 }
 
 void TorchEvaluator::ScoreChunk(const FoldImages& fold, int64_t chunk, const at::Tensor& logits,
@@ -158,7 +172,7 @@ void TorchEvaluator::ScoreChunk(const FoldImages& fold, int64_t chunk, const at:
 
 std::vector<Activations> TorchEvaluator::ForwardGolden(const FoldImages& fold, int64_t chunk,
                                                        const TrialPlan& plan,
-                                                       GoldenPass* pass) const {
+                                                       GoldenPass* pass) {
   const int end = pass != nullptr ? graph_.stage_count() : plan.LastStage();
   std::vector<Activations> kept(graph_.stage_count());
   Activations a = ChunkInput(fold, chunk);
@@ -268,6 +282,7 @@ absl::StatusOr<std::vector<TrialOutcome>> TorchEvaluator::Run(
   absl::Status status = run(KeptBytes());
   if (absl::IsResourceExhausted(status) && device_.is_cuda()) {
     // Others may use the device, too: as little as can be, on memory that nobody holds.
+    pixels_.Clear();
     at::accelerator::emptyCache();
     status = run(/*kept_bytes=*/1);
   }
@@ -344,17 +359,16 @@ absl::Status TorchEvaluator::RunGroup(const FoldImages& fold, absl::Span<const T
         return absl::OkStatus();
       },
       cancelled));
-  const auto stage = [&](size_t index) {
-    const FaultList* flips = plan.flips[plan.resumes[index].trial];
-    return std::async(tuning_.overlap ? std::launch::async : std::launch::deferred,
-                      [this, flips] { return model_->Stage(*flips); });
-  };
-  std::future<StagedFlips> next;
-  for (size_t index = 0; index < plan.resumes.size(); ++index) {
-    const StagedFlips staged = (index == 0 ? stage(0) : std::move(next)).get();
-    if (index + 1 < plan.resumes.size()) {
-      next = stage(index + 1);
+  const absl::Cleanup drop = [&] { stager_.Drop(); };
+  const auto begin = [&](size_t index) {
+    if (index < plan.resumes.size()) {
+      stager_.Begin(plan.flips[plan.resumes[index].trial]);
     }
+  };
+  begin(0);
+  for (size_t index = 0; index < plan.resumes.size(); ++index) {
+    const StagedFlips staged = stager_.Take();
+    begin(index + 1);
     const size_t trial = plan.resumes[index].trial;
     const absl::Status status = RunTrial(fold, staged, group, running[trial], cancelled);
     if (!status.ok()) {

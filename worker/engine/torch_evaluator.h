@@ -17,7 +17,9 @@
 #include "worker/engine/executor.h"
 #include "worker/engine/input.h"
 #include "worker/engine/loaded_model.h"
+#include "worker/engine/resident_pixels.h"
 #include "worker/engine/scoring.h"
+#include "worker/engine/stager.h"
 #include "worker/engine/trial_plan.h"
 
 namespace bitquake {
@@ -83,7 +85,7 @@ class TorchEvaluator : public Evaluator {
 
   int64_t ChunkCount(const FoldImages& fold) const;
   int64_t ImagesIn(const FoldImages& fold, int64_t chunk) const;  // without padding
-  at::Tensor ChunkInput(const FoldImages& fold, int64_t chunk) const;
+  at::Tensor ChunkInput(const FoldImages& fold, int64_t chunk);
   void ScoreChunk(const FoldImages& fold, int64_t chunk, const at::Tensor& logits,
                   absl::Span<Score> scores) const;
 
@@ -95,7 +97,7 @@ class TorchEvaluator : public Evaluator {
   // Golden's forward of one chunk: to the logits if `pass` is given, else as far as trials resume.
   // Returns what they resume from.
   std::vector<Activations> ForwardGolden(const FoldImages& fold, int64_t chunk,
-                                         const TrialPlan& plan, GoldenPass* pass) const;
+                                         const TrialPlan& plan, GoldenPass* pass);
   absl::Status KeepGolden(const FoldImages& fold, GoldenPass pass);
   absl::Status EnsureGolden(const FoldImages& fold);
 
@@ -127,8 +129,10 @@ class TorchEvaluator : public Evaluator {
   const InputMaker input_maker_;
   const std::unique_ptr<LoadedModel> model_;
   const ModelGraph& graph_;                    // the model's
+  Stager stager_;
   const std::optional<AttentionMeter> meter_;  // if attention distances are asked for
   const std::unique_ptr<Executor> executor_;
+  ResidentPixels pixels_;             // of CUDA devices
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof
 };
