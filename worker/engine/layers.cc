@@ -1,6 +1,9 @@
 #include "worker/engine/layers.h"
 
+#include <ATen/Context.h>
+
 #include <cmath>
+#include <optional>
 
 namespace bitquake {
 
@@ -101,6 +104,33 @@ Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t quer
       SplitHeads(qkv.Rows(0, width)(x.narrow(1, 0, queries).contiguous()), heads, head_dim);
   const at::Tensor kv = SplitHeads(qkv.Rows(width, 2 * width)(x), heads, head_dim);
   return {q[0], kv[0], kv[1]};
+}
+
+namespace {
+
+// Torch keeps as a switch of the process which kernels attention may choose from.
+class WithoutCuDnn {
+ public:
+  WithoutCuDnn() : before_(at::globalContext().userEnabledCuDNNSDP()) {
+    at::globalContext().setSDPUseCuDNN(false);
+  }
+  ~WithoutCuDnn() { at::globalContext().setSDPUseCuDNN(before_); }
+  WithoutCuDnn(const WithoutCuDnn&) = delete;
+
+ private:
+  const bool before_;
+};
+
+}  // namespace
+
+at::Tensor Attend(const Qkv& qkv) {
+  // With few queries cuDNN 9 splits the keys over blocks whose sums it adds in any order: logits
+  // then differ from pass to pass.
+  std::optional<WithoutCuDnn> deterministic;
+  if (qkv.q.is_cuda() && qkv.q.size(2) < qkv.k.size(2)) {
+    deterministic.emplace();
+  }
+  return at::scaled_dot_product_attention(qkv.q, qkv.k, qkv.v);
 }
 
 QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int64_t heads) {

@@ -84,6 +84,9 @@ struct Qkv {
 // Queries of the first `queries` tokens only; keys and values of all.
 Qkv SplitQkv(const Linear& qkv, const at::Tensor& x, int64_t heads, int64_t queries);
 
+// softmax(q k^T / sqrt(head_dim)) v, in one kernel where there is one.
+at::Tensor Attend(const Qkv& qkv);
+
 // Queries, scaled as softmax takes them, and keys of all tokens.
 QueriesAndKeys ScaledQueriesAndKeys(const Linear& qkv, const at::Tensor& x, int64_t heads);
 

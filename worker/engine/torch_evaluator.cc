@@ -171,8 +171,7 @@ void TorchEvaluator::ScoreChunk(const FoldImages& fold, int64_t chunk, const at:
 }
 
 std::vector<Activations> TorchEvaluator::ForwardGolden(const FoldImages& fold, int64_t chunk,
-                                                       const TrialPlan& plan,
-                                                       GoldenPass* pass) {
+                                                       const TrialPlan& plan, GoldenPass* pass) {
   const int end = pass != nullptr ? graph_.stage_count() : plan.LastStage();
   std::vector<Activations> kept(graph_.stage_count());
   Activations a = ChunkInput(fold, chunk);

@@ -128,7 +128,7 @@ class TorchEvaluator : public Evaluator {
   const ComputeMode compute_;
   const InputMaker input_maker_;
   const std::unique_ptr<LoadedModel> model_;
-  const ModelGraph& graph_;                    // the model's
+  const ModelGraph& graph_;  // the model's
   Stager stager_;
   const std::optional<AttentionMeter> meter_;  // if attention distances are asked for
   const std::unique_ptr<Executor> executor_;

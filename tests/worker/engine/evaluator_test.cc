@@ -375,8 +375,14 @@ TEST_F(EvaluatorTest, RefusesFoldsThatDoNotFitTheModel) {
 
 TEST_F(EvaluatorTest, RefusesOptionsByName) {
   EvaluatorOptions options = Options("int8");
-  options.compute = "bf16";
+  options.compute = "tf32";
   EXPECT_EQ(CreateEvaluator(snapshot_, options).status().code(), absl::StatusCode::kUnimplemented);
+  options.compute = "fp8";
+  EXPECT_THAT(CreateEvaluator(snapshot_, options).status().message(), HasSubstr("'fp8'"));
+  options.compute = "fp32";
+  options.device = "gpu";
+  EXPECT_THAT(CreateEvaluator(snapshot_, options).status().message(),
+              HasSubstr("'gpu' is not cpu, cuda or cuda:NUMBER"));
   EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 0)).status().message(),
               HasSubstr("chunk 0"));
   EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 4, 0)).status().message(),
