@@ -70,10 +70,6 @@ absl::StatusOr<Roots> MakeRoots(const std::vector<std::string>& folders,
 }
 
 absl::StatusOr<WorkbenchOptions> MakeBench(const Flags& flags) {
-  if (flags.device != "cpu") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--device ", flags.device, ": this version computes on cpu only"));
-  }
   WorkbenchOptions bench;
   ASSIGN_OR_RETURN(bench.models, MakeRoots(flags.model_roots, flags.models));
   ASSIGN_OR_RETURN(bench.data, MakeRoots(flags.data_roots, flags.data));
@@ -81,7 +77,9 @@ absl::StatusOr<WorkbenchOptions> MakeBench(const Flags& flags) {
   bench.threads =
       flags.threads > 0 ? flags.threads : static_cast<int>(std::thread::hardware_concurrency());
   bench.allow_torchscript = flags.allow_torchscript;
+  bench.device = flags.device;
   bench.create_evaluator = CreateEvaluator;
+  bench.choose_chunk = ChooseChunk;
   return bench;
 }
 
@@ -95,7 +93,8 @@ absl::Status Replay(const Flags& flags) {
   if (flags.outcome.empty()) {
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const TrialMeasurement measured, MeasureAgain(setup, workbench, DeviceKind()));
+  ASSIGN_OR_RETURN(const std::string kind, DeviceKind(flags.device));
+  ASSIGN_OR_RETURN(const TrialMeasurement measured, MeasureAgain(setup, workbench, kind));
   return WriteFileAtomically(flags.outcome, ToJson(measured));
 }
 
@@ -107,7 +106,7 @@ absl::Status Work(const Flags& flags) {
 
   AgentOptions options;
   options.worker_id = flags.id.empty() ? absl::StrCat(HostName(), "-", RandomHex()) : flags.id;
-  options.device_kind = DeviceKind();
+  ASSIGN_OR_RETURN(options.device_kind, DeviceKind(flags.device));
   spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server);
   Agent agent(stub.get(), &workbench, options);
   std::thread terminator([&agent] {
@@ -141,7 +140,7 @@ int main(int argc, char** argv) {
   app.add_option("--cache", flags.cache,
                  "folder for preprocessed pixels; by default ~/.cache/bitquake/pixels");
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
-  app.add_option("--device", flags.device, "cpu")->capture_default_str();
+  app.add_option("--device", flags.device, "cpu, cuda, or cuda:NUMBER")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
   app.add_flag("--allow-torchscript", flags.allow_torchscript,
                "run models that come as code (model.ts), with the rights of this process");

@@ -246,8 +246,10 @@ FieldType CampaignType() {
        false,
        0u},
       {"compute",
-       {EnumType{"a precision of inference", {"fp32"}}},
-       "Precision of inference.",
+       {EnumType{"a precision of inference", {"fp32", "tf32", "bf16", "fp16"}}},
+       "Precision of weights and activations in inference: fp32 is the reference. tf32 rounds only "
+       "what matrix products read (CUDA devices only). In bf16 and fp16 the products of int2 to int8 "
+       "words are exact: their scale is applied behind the product.",
        false,
        "fp32"},
       {"keep",

@@ -18,7 +18,7 @@
 #include "common/model/snapshot.h"
 #include "worker/data/dataset.h"
 #include "worker/data/pixel_cache.h"
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 namespace {
@@ -67,7 +67,7 @@ class BareLoop {
     }
     auto loop = std::make_unique<BareLoop>();
     loop->graph_ = MakeVit(*vit, weights);
-    const InputMaker input(snapshot.architecture.preprocessing);
+    const InputMaker input(snapshot.architecture.preprocessing, at::kCPU, at::kFloat);
     const absl::Span<const uint8_t* const> pixels(fold.pixels);
     for (size_t first = 0; first < pixels.size(); first += chunk) {
       loop->inputs_.push_back(input.Make(pixels.subspan(first, chunk), chunk));
@@ -124,7 +124,8 @@ absl::Status Bench(const Arguments& arguments) {
       PixelCache::OpenOrBuild(dataset, digest, snapshot.architecture.preprocessing, cache_options));
   EvaluatorOptions options;
   ASSIGN_OR_RETURN(options.format, NumberFormat::FromName(arguments.format));
-  options.chunk = arguments.chunk > 0 ? arguments.chunk : DefaultChunk(snapshot.architecture);
+  options.chunk =
+      arguments.chunk > 0 ? arguments.chunk : ChooseChunk(snapshot, options, 1000).value();
   options.threads = kThreads;
   const int64_t images =
       std::min<int64_t>(arguments.images, cache->images()) / options.chunk * options.chunk;
@@ -137,8 +138,8 @@ absl::Status Bench(const Arguments& arguments) {
 
   const absl::Duration start = Now();
   ASSIGN_OR_RETURN(const auto evaluator, CreateEvaluator(snapshot, options));
-  absl::PrintF("%s, %s, chunk %d, %d threads, %d images\ncreate     %8.2f s\n", DeviceKind(),
-               options.format.Name(), options.chunk, kThreads, images,
+  absl::PrintF("%s, %s, chunk %d, %d threads, %d images\ncreate     %8.2f s\n",
+               DeviceKind("cpu").value(), options.format.Name(), options.chunk, kThreads, images,
                absl::ToDoubleSeconds(Now() - start));
   RETURN_IF_ERROR(evaluator->Golden(fold).status());
 

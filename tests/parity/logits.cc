@@ -12,7 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/model/snapshot.h"
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 namespace {
@@ -48,7 +48,7 @@ absl::Status WriteLogits(const std::string& model, const std::string& pixels,
   EvaluatorOptions options;
   ASSIGN_OR_RETURN(options.format, NumberFormat::FromName("fp32"));
   options.chunk = static_cast<int>(fold.pixels.size());
-  ASSIGN_OR_RETURN(const auto evaluator, CpuEvaluator::Create(snapshot, options));
+  ASSIGN_OR_RETURN(const auto evaluator, TorchEvaluator::Create(snapshot, options));
   ASSIGN_OR_RETURN(const at::Tensor logits, evaluator->Logits(fold));
   const at::Tensor rows = logits.contiguous();
   RETURN_IF_ERROR(

@@ -98,7 +98,7 @@ absl::StatusOr<json> Answer(const Material& material, const json& request) {
   EvaluatorOptions options;
   ASSIGN_OR_RETURN(options.format, NumberFormat::FromName(request.at("format")));
   options.quantization = QuantizationOf(request.at("quantization"));
-  options.chunk = DefaultChunk(material.snapshot.architecture);
+  ASSIGN_OR_RETURN(options.chunk, ChooseChunk(material.snapshot, options, 1000));
   options.keep_images = true;
   const Surface& surface = material.snapshot.surface;
   ASSIGN_OR_RETURN(const Target target, TargetOf(request.at("target"), surface, options.format));

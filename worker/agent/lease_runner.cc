@@ -277,7 +277,11 @@ absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<b
   for (const std::vector<int64_t>& fold : images->folds) {
     probe->add_fold_sizes(static_cast<int>(fold.size()));
   }
-  probe->set_chunk(DefaultChunk(architecture));
+  const auto largest =
+      std::max_element(images->folds.begin(), images->folds.end(),
+                       [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  ASSIGN_OR_RETURN(const int chunk, workbench_->Chunk(*model, static_cast<int>(largest->size())));
+  probe->set_chunk(chunk);
   report(std::move(message));
   return absl::OkStatus();
 }

@@ -122,6 +122,18 @@ absl::StatusOr<std::shared_ptr<const OpenImages>> Workbench::Images(
   return std::shared_ptr<const OpenImages>(std::move(images));
 }
 
+EvaluatorOptions Workbench::OnDevice(EvaluatorOptions options) const {
+  options.device = options_.device;
+  options.threads = options_.threads;
+  options.allow_torchscript = options_.allow_torchscript;
+  return options;
+}
+
+absl::StatusOr<int> Workbench::Chunk(const OpenModel& model, int fold) {
+  evaluators_.clear();  // on a device the choice is by its free memory
+  return options_.choose_chunk(model.snapshot, OnDevice({}), fold);
+}
+
 absl::StatusOr<Evaluator*> Workbench::EvaluatorFor(const std::string& campaign_id,
                                                    const OpenModel& model,
                                                    const EvaluatorOptions& options) {
@@ -136,15 +148,17 @@ absl::StatusOr<Evaluator*> Workbench::EvaluatorFor(const std::string& campaign_i
   if (evaluators_.size() >= kResidentEvaluators) {
     evaluators_.pop_back();
   }
-  EvaluatorOptions with_threads = options;
-  with_threads.threads = options_.threads;
-  with_threads.allow_torchscript = options_.allow_torchscript;
-  ASSIGN_OR_RETURN(std::unique_ptr<Evaluator> evaluator,
-                   options_.create_evaluator(model.snapshot, with_threads));
+  absl::StatusOr<std::unique_ptr<Evaluator>> evaluator =
+      options_.create_evaluator(model.snapshot, OnDevice(options));
+  if (absl::IsResourceExhausted(evaluator.status()) && !evaluators_.empty()) {
+    evaluators_.clear();  // they hold the memory
+    evaluator = options_.create_evaluator(model.snapshot, OnDevice(options));
+  }
+  RETURN_IF_ERROR(evaluator.status());
   // The weights were read only now.
   RETURN_IF_ERROR(
       CheckUnchanged(model.snapshot.path, SnapshotStamp(model.snapshot.path), model.stamp));
-  evaluators_.push_front({key, std::move(evaluator)});
+  evaluators_.push_front({key, *std::move(evaluator)});
   return evaluators_.front().evaluator.get();
 }
 

@@ -23,13 +23,19 @@ namespace bitquake {
 using EvaluatorFactory = std::function<absl::StatusOr<std::unique_ptr<Evaluator>>(
     const ModelSnapshot&, const EvaluatorOptions&)>;
 
+// As ChooseChunk.
+using ChunkChooser =
+    std::function<absl::StatusOr<int>(const ModelSnapshot&, const EvaluatorOptions&, int fold)>;
+
 struct WorkbenchOptions {
   Roots models;
   Roots data;
   std::string cache_folder;
+  std::string device = "cpu";  // "cpu", "cuda", "cuda:1"
   int threads = 1;
   bool allow_torchscript = false;  // models that come as code
   EvaluatorFactory create_evaluator;
+  ChunkChooser choose_chunk;
 };
 
 struct OpenModel {
@@ -64,6 +70,8 @@ class Workbench {
   // number, so it belongs to one campaign.
   absl::StatusOr<Evaluator*> EvaluatorFor(const std::string& campaign_id, const OpenModel& model,
                                           const EvaluatorOptions& options);
+  // The chunk size for a campaign whose largest fold has so many images.
+  absl::StatusOr<int> Chunk(const OpenModel& model, int fold);
   // After a failed proof: whatever is resident may be wrong.
   void DropEvaluators() { evaluators_.clear(); }
 
@@ -80,6 +88,7 @@ class Workbench {
   };
 
   absl::StatusOr<OpenDataset*> DatasetFor(const std::string& name);
+  EvaluatorOptions OnDevice(EvaluatorOptions options) const;
 
   const WorkbenchOptions options_;
   std::map<std::string, std::shared_ptr<const OpenModel>> models_;

@@ -21,8 +21,8 @@ at::Tensor Distances(const PatchAttention& attention) {
 
 }  // namespace
 
-AttentionMeter::AttentionMeter(const PatchAttention& attention)
-    : attention_(attention), distances_(Distances(attention)) {}
+AttentionMeter::AttentionMeter(const PatchAttention& attention, at::Device device)
+    : attention_(attention), distances_(Distances(attention).to(device)) {}
 
 AttentionDistances AttentionMeter::Zero() const {
   return {attention_.heads,
@@ -35,11 +35,12 @@ void AttentionMeter::Measure(const QueriesAndKeys& attention, int64_t images,
   const int64_t patches = distances_.size(0);
   // The mean over queries of the distances that attention [heads, patches, patches] weighs.
   const auto mean = [&](const at::Tensor& weights) {
-    return at::mul(weights.to(at::kDouble), distances_).sum({1, 2}).div_(patches);
+    return at::mul(weights.to(at::kDouble), distances_).sum({1, 2}).div_(patches).cpu();
   };
   for (int64_t image = 0; image < images; ++image) {
-    const at::Tensor queries = attention.queries[image].narrow(1, prefix, patches);
-    const at::Tensor scores = at::matmul(queries, attention.keys[image].transpose(-2, -1));
+    const at::Tensor queries = attention.queries[image].narrow(1, prefix, patches).to(at::kFloat);
+    const at::Tensor keys = attention.keys[image].to(at::kFloat);
+    const at::Tensor scores = at::matmul(queries, keys.transpose(-2, -1));
     // Renormalising a row after keys were dropped is a softmax over the keys that are left.
     const at::Tensor as_is = mean(at::softmax(scores, -1).narrow(2, prefix, patches));
     const at::Tensor renormalised = mean(at::softmax(scores.narrow(2, prefix, patches), -1));

@@ -14,7 +14,7 @@ namespace bitquake {
 // Thread-safe.
 class AttentionMeter {
  public:
-  explicit AttentionMeter(const PatchAttention& attention);
+  AttentionMeter(const PatchAttention& attention, at::Device device);
 
   // For each head of one block, the sum over the first `images` images of a chunk: taken one after
   // the other in double precision, so that it is a function of the chunk alone.

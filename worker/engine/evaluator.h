@@ -1,14 +1,16 @@
 // The evaluator: what a model in a number format predicts, without and with faults in its stored
 // words. This header is the seam: plain values on both sides, torch behind it.
 //
-// Determinism: every forward has `chunk` images (a fold's end is padded) and runs on one thread;
-// threads take different chunks. So an outcome is a function of the model, the images, the fold,
-// the chunk size and the faults: not of threads, of the other trials of a call, or of prefix reuse.
+// Determinism: every forward has `chunk` images (a fold's end is padded) and on the CPU runs on one
+// thread; threads take different chunks. So on one kind of device an outcome is a function of the
+// model, the images, the fold, the chunk size, the compute mode and the faults: not of threads, of
+// the other trials of a call, or of prefix reuse.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,10 +95,11 @@ class Evaluator {
 struct EvaluatorOptions {
   NumberFormat format;
   Quantization quantization;
-  Surface surface;  // fault lists number its tensors; empty: the model's default surface
-  std::string compute = "fp32";
+  Surface surface;             // fault lists number its tensors; empty: the model's default surface
+  std::string device = "cpu";  // "cpu", "cuda", "cuda:1"
+  std::string compute = "fp32";    // "fp32", "tf32" (not on the CPU), "bf16", "fp16"
   int chunk = 0;                   // images a forward; positive
-  int threads = 1;                 // chunks at a time
+  int threads = 1;                 // chunks at a time, on the CPU
   bool allow_torchscript = false;  // run networks that come as code (model.ts)
   bool keep_images = false;        // outcomes say which images were right
   // Attention distances, summed over the fold's images, in golden outcomes and in those of trials
@@ -105,17 +108,29 @@ struct EvaluatorOptions {
   bool trial_attention = false;
 };
 
-// An evaluator on the CPU. `snapshot` is only used during the call. Errors: InvalidArgument
-// (weights that do not fit the architecture or the format, attention distances of a network that
-// has none), Unimplemented (compute), FailedPrecondition (TorchScript that is not allowed).
+// `snapshot` is only used during the call. Errors: InvalidArgument (weights that do not fit the
+// architecture or the format, attention distances of a network that has none), Unimplemented (a
+// compute mode that the device or TorchScript lacks), FailedPrecondition (TorchScript that is not
+// allowed, a device that is not there), ResourceExhausted (memory).
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,
                                                            const EvaluatorOptions& options);
 
-// The chunk size that suits a model on this kind of device; a pure function of both.
-int DefaultChunk(const Architecture& architecture);
+// The chunk size that suits a model and folds of up to `fold` images on a device. On the CPU a pure
+// function of the architecture; on a CUDA device it is tried in fp32, and halved until it fits its
+// memory. Errors: as CreateEvaluator.
+absl::StatusOr<int> ChooseChunk(const ModelSnapshot& snapshot, const EvaluatorOptions& options,
+                                int fold);
 
-// What results may depend on besides the campaign: "cpu AVX512, torch 2.11.0".
-std::string DeviceKind();
+// What results may depend on besides the campaign: "cpu Intel AVX512, torch 2.11.0", "cuda NVIDIA
+// H100 80GB HBM3, driver 13.0, torch 2.11.0". Errors: as CreateEvaluator for the device.
+absl::StatusOr<std::string> DeviceKind(const std::string& device);
+
+// Of a CUDA device; nothing for the CPU.
+struct DeviceMemory {
+  int64_t used = 0;   // bytes, by all processes
+  int64_t total = 0;  // bytes
+};
+std::optional<DeviceMemory> MemoryOf(const std::string& device);
 
 // Sets what makes torch reproducible (MKL_CBWR). Call first thing in main, before any other thread.
 void PrepareProcess();

@@ -2,10 +2,12 @@
 // activations to activations; the last gives logits. (Inside worker/engine only: this header shows
 // torch.)
 //
-//   at::Tensor x = Normalized(...);                       // [chunk, 3, height, width], fp32
-//   for (int s = 0; s < graph->stage_count(); ++s) x = graph->RunStage(s, x);
+//   Activations a = Normalized(...);                      // [chunk, 3, height, width]
+//   for (int s = 0; s < graph->stage_count(); ++s) a = graph->RunStage(s, a);
+//   a.x;                                                  // logits
 //
-// A graph reads the weights in place: what is written to a weight is seen by the next RunStage.
+// A graph reads the weights in place: what is written to a weight is seen by the next RunStage. It
+// computes on the weights' device and in their type.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -13,15 +15,31 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "common/model/architecture.h"
 
 namespace bitquake {
 
-// fp32 (but what TorchScript reads that is no floating-point number), contiguous, by the
-// checkpoint's names. Tensors share their storage with the graph.
-using Weights = std::map<std::string, at::Tensor, std::less<>>;
+// By the checkpoint's names; contiguous, of one floating-point type (but what TorchScript reads
+// that is no floating-point number) and on one device. Tensors share their storage with the graph.
+struct Weights : std::map<std::string, at::Tensor, std::less<>> {
+  // Of projections whose tensor holds the words as integers: what their products are to be
+  // multiplied by. Of all others the tensor holds the values.
+  std::map<std::string, double, std::less<>> scales;
+};
+
+// What passes between two stages.
+struct Activations {
+  Activations() = default;
+  Activations(at::Tensor tokens) : x(std::move(tokens)) {}  // NOLINT: a stage often has no branch
+  Activations(at::Tensor tokens, at::Tensor inside)
+      : x(std::move(tokens)), branch(std::move(inside)) {}
+
+  at::Tensor x;       // the images, the tokens (inside a residual branch: beside it), or the logits
+  at::Tensor branch;  // inside a residual branch, what its last projection takes; else undefined
+};
 
 // Of attention over all tokens: [chunk, heads, tokens, head_dim] each. The softmax is over the
 // keys, of scaled queries x keys.
@@ -40,8 +58,8 @@ class ModelGraph {
   // The first stage that reads the weight; that of a tensor the network does not have is 0.
   virtual int StageOf(absl::string_view weight) const = 0;
 
-  // `x` is left as it is. Each image's result depends on that image and on the chunk's size alone.
-  virtual at::Tensor RunStage(int stage, const at::Tensor& x) const = 0;
+  // `in` is left as it is. Each image's result depends on that image and on the chunk's size alone.
+  virtual Activations RunStage(int stage, const Activations& in) const = 0;
 
   // The block that stage `stage` attends in, from 0; -1 if it does not, or only within windows.
   virtual int AttentionBlock(int stage) const {
@@ -55,15 +73,15 @@ class ModelGraph {
     return {};
   }
 
-  // Bytes of the input of one stage, for one image.
-  virtual int64_t InputBytes(int stage) const = 0;
+  // Numbers in the input of one stage, for one image.
+  virtual int64_t InputSize(int stage) const = 0;
 
   // All stages from `stage` on, to the logits [chunk, classes].
-  at::Tensor RunFrom(int stage, at::Tensor x) const {
+  at::Tensor RunFrom(int stage, Activations in) const {
     for (; stage < stage_count(); ++stage) {
-      x = RunStage(stage, x);
+      in = RunStage(stage, in);
     }
-    return x;
+    return in.x;
   }
 };
 

@@ -144,6 +144,23 @@ absl::StatusOr<std::vector<int64_t>> StoredWords::Patch(const FaultList& flips) 
   return per_bit;
 }
 
+const void* StoredWords::data(int tensor) const {
+  return std::visit([](const auto& words) -> const void* { return words.golden.data(); },
+                    tensors_[tensor].words);
+}
+
+uint32_t StoredWords::word(int tensor, int64_t index) const {
+  const void* words = data(tensor);
+  switch (word_bytes()) {
+    case 1:
+      return static_cast<const uint8_t*>(words)[index];
+    case 2:
+      return static_cast<const uint16_t*>(words)[index];
+    default:
+      return static_cast<const uint32_t*>(words)[index];
+  }
+}
+
 void StoredWords::Undo(const FaultList& flips) { Xor(flips); }
 
 std::string StoredWords::Digest() const {

@@ -46,6 +46,19 @@ class StoredWords {
   // XXH3 over all words and all values.
   std::string Digest() const;
 
+  // Golden's words, for copies of them elsewhere. Tensors count in the order of Add.
+  int tensor_count() const { return static_cast<int>(tensors_.size()); }
+  int64_t count(int tensor) const { return tensors_[tensor].count; }  // of words
+  at::IntArrayRef shape(int tensor) const { return tensors_[tensor].values.sizes(); }
+  const Scales& scales(int tensor) const { return tensors_[tensor].scales; }
+  int word_bytes() const { return format_.bits <= 8 ? 1 : format_.bits <= 16 ? 2 : 4; }
+  const void* data(int tensor) const;  // count(tensor) words of word_bytes() each
+  uint32_t word(int tensor, int64_t index) const;
+  // Of a word at that place, if it held `word`: its value, or before it is scaled.
+  float ValueOf(int tensor, int64_t index, uint32_t word, bool unscaled) const {
+    return Dequantize(word, unscaled ? 1 : tensors_[tensor].scales.Of(index), format_);
+  }
+
  private:
   template <typename Word>
   struct Words {

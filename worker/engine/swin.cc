@@ -1,7 +1,8 @@
 // Swin transformer (Liu et al. 2021), as timm's SwinTransformer computes it. Activations are
 // [chunk, side * side, width], row by row. Steps: patch embedding; of each stage its downsampling
-// (but the first), then two for each block (attention, MLP); final norm, mean over all tokens,
-// head. (What the paper calls a stage is a level here: ModelGraph's stages are these steps.)
+// (but the first), then four for each block (qkv and attention, proj, fc1, fc2); final norm, mean
+// over all tokens, head. (What the paper calls a stage is a level here: ModelGraph's stages are
+// these steps.)
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -80,7 +81,7 @@ struct Level {
 
   bool downsamples() const { return downsampling.norm.weight.defined(); }
   int first_attention() const { return first_stage + (downsamples() ? 1 : 0); }
-  int end_stage() const { return first_attention() + 2 * shape.depth; }
+  int end_stage() const { return first_attention() + kStagesPerBlock * shape.depth; }
 };
 
 class Swin : public ModelGraph {
@@ -107,38 +108,51 @@ class Swin : public ModelGraph {
       if (parts.size() < 5 || parts[2] != "blocks" || !absl::SimpleAtoi(parts[3], &block)) {
         return levels_[level].first_stage;
       }
-      return levels_[level].first_attention() + 2 * block +
-             (parts[4] == "norm2" || parts[4] == "mlp" ? 1 : 0);
+      return levels_[level].first_attention() + kStagesPerBlock * block +
+             StageInBlock({parts.data() + 4, parts.size() - 4});
     }
     return parts[0] == "norm" || parts[0] == "head" ? stage_count() - 1 : 0;
   }
 
-  at::Tensor RunStage(int stage, const at::Tensor& x) const override {
+  Activations RunStage(int stage, const Activations& in) const override {
     if (stage == 0) {
-      return patch_norm_(patches_(x));
+      return patch_norm_(patches_(in.x));
     }
     if (stage == stage_count() - 1) {
-      return head_(norm_(x).mean(1));
+      return head_(norm_(in.x).mean(1));
     }
     const Level& level = LevelOf(stage);
     if (stage < level.first_attention()) {
-      return Downsample(level, x);
+      return Downsample(level, in.x);
     }
-    const int block = (stage - level.first_attention()) / 2;
-    return (stage - level.first_attention()) % 2 == 0 ? Attend(level, block, x)
-                                                      : level.blocks[block].mlp(x);
+    const int index = (stage - level.first_attention()) / kStagesPerBlock;
+    const Block& block = level.blocks[index];
+    switch ((stage - level.first_attention()) % kStagesPerBlock) {
+      case 0:
+        return Attend(level, index, in.x);
+      case 1:
+        return Project(level, index, in);
+      case 2:
+        return block.mlp.Widen(in.x);
+      default:
+        return block.mlp.Narrow(in);
+    }
   }
 
-  int64_t InputBytes(int stage) const override {
-    int64_t floats = int64_t{3} * image_ * image_;
-    if (stage > 0) {
-      const Level& level = LevelOf(std::min(stage, stage_count() - 2));
-      floats = int64_t{level.shape.side} * level.shape.side * level.shape.width;
-      if (stage < level.first_attention()) {
-        floats *= 2;  // a downsampling reads four times the tokens of half the width
-      }
+  int64_t InputSize(int stage) const override {
+    if (stage == 0) {
+      return int64_t{3} * image_ * image_;
     }
-    return static_cast<int64_t>(sizeof(float)) * floats;
+    const Level& level = LevelOf(std::min(stage, stage_count() - 2));
+    const int64_t tokens = int64_t{level.shape.side} * level.shape.side;
+    if (stage < level.first_attention()) {
+      return 2 * tokens * level.shape.width;  // four times the tokens of half the width
+    }
+    const int inside = (stage - level.first_attention()) % kStagesPerBlock;
+    const int64_t branch = inside == 1   ? level.shape.width
+                           : inside == 3 ? level.shape.mlp_hidden
+                                         : 0;
+    return tokens * (level.shape.width + branch);
   }
 
  private:
@@ -158,9 +172,10 @@ class Swin : public ModelGraph {
                               weights.at(block + ".attn.relative_position_bias_table"),
                               Linear(weights, block + ".attn.proj"), Mlp(weights, block, eps)});
     }
-    level.relative_positions = RelativePositions(shape.window);
+    const at::TensorOptions options = norm_.weight.options();
+    level.relative_positions = RelativePositions(shape.window).to(options.device());
     if (shape.shift() > 0) {
-      level.shift_mask = ShiftMask(shape);
+      level.shift_mask = ShiftMask(shape).to(options);
     }
     levels_.push_back(std::move(level));
   }
@@ -200,23 +215,28 @@ class Swin : public ModelGraph {
     return at::roll(x.view({-1, shape.side, shape.side, shape.width}), {by, by}, {1, 2}).view_as(x);
   }
 
-  static at::Tensor Attend(const Level& level, int index, const at::Tensor& x) {
-    const SwinStage& shape = level.shape;
-    const Block& block = level.blocks[index];
-    const bool shifted = index % 2 == 1 && shape.shift() > 0;
-    at::Tensor in = block.norm1(x);
-    if (shifted) {
-      in = Roll(shape, in, -shape.shift());
-    }
-    at::Tensor out =
-        JoinWindows(shape, AttendInWindows(level, block, SplitWindows(shape, in), shifted));
-    if (shifted) {
-      out = Roll(shape, out, shape.shift());
-    }
-    return out.add_(x);
+  static bool Shifted(const Level& level, int index) {
+    return index % 2 == 1 && level.shape.shift() > 0;
   }
 
-  // [chunk * windows, w^2, width]
+  // The branch is in windows: [chunk * windows, w^2, width].
+  static Activations Attend(const Level& level, int index, const at::Tensor& x) {
+    const bool shifted = Shifted(level, index);
+    at::Tensor in = level.blocks[index].norm1(x);
+    if (shifted) {
+      in = Roll(level.shape, in, -level.shape.shift());
+    }
+    return {x, AttendInWindows(level, level.blocks[index], SplitWindows(level.shape, in), shifted)};
+  }
+
+  static at::Tensor Project(const Level& level, int index, const Activations& in) {
+    at::Tensor out = JoinWindows(level.shape, level.blocks[index].proj(in.branch));
+    if (Shifted(level, index)) {
+      out = Roll(level.shape, out, level.shape.shift());
+    }
+    return out.add_(in.x);
+  }
+
   static at::Tensor AttendInWindows(const Level& level, const Block& block, const at::Tensor& x,
                                     bool shifted) {
     const int64_t heads = level.shape.heads;
@@ -233,7 +253,7 @@ class Swin : public ModelGraph {
     } else {
       scores.add_(bias);
     }
-    return block.proj(MergeHeads(at::matmul(at::softmax(scores, -1), v)));
+    return MergeHeads(at::matmul(at::softmax(scores, -1), v));
   }
 
   const int image_;

@@ -15,6 +15,7 @@ absl::Status StatusFromException(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   const std::string message = torch_error ? torch_error->what_without_backtrace() : error.what();
   const bool out_of_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+                             dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
                              absl::StrContains(message, "not enough memory") ||
                              absl::StrContains(message, "can't allocate memory");
   if (out_of_memory) {

@@ -35,9 +35,9 @@ std::string ShapeText(const at::Tensor& tensor) {
   return absl::StrCat("[", absl::StrJoin(tensor.sizes(), ", "), "]");
 }
 
-absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path) {
+absl::StatusOr<torch::jit::Module> LoadModule(const std::string& path, at::Device device) {
   try {
-    torch::jit::Module module = torch::jit::load(path, at::kCPU);
+    torch::jit::Module module = torch::jit::load(path, device);
     module.eval();
     return module;
   } catch (const std::exception& error) {
@@ -99,7 +99,8 @@ class TorchScript : public ModelGraph {
   int stage_count() const override { return 1; }
   int StageOf(absl::string_view /*weight*/) const override { return 0; }
 
-  at::Tensor RunStage(int /*stage*/, const at::Tensor& x) const override {
+  Activations RunStage(int /*stage*/, const Activations& in) const override {
+    const at::Tensor& x = in.x;
     // The optimiser would compile another program after the first runs, whose sums may differ.
     const torch::jit::GraphOptimizerEnabledGuard no_optimizer(false);
     // The code may write to its input.
@@ -114,14 +115,12 @@ class TorchScript : public ModelGraph {
     return logits.contiguous();
   }
 
-  int64_t InputBytes(int /*stage*/) const override {
-    return static_cast<int64_t>(sizeof(float)) * image_[0] * image_[1] * image_[2];
-  }
+  int64_t InputSize(int /*stage*/) const override { return image_[0] * image_[1] * image_[2]; }
 
-  absl::Status Try() const {
+  absl::Status Try(at::Device device) const {
     const at::InferenceMode inference_mode;
     try {
-      RunStage(0, at::zeros({1, image_[0], image_[1], image_[2]}));
+      RunStage(0, at::zeros({1, image_[0], image_[1], image_[2]}, device));
       return absl::OkStatus();
     } catch (const std::exception& error) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -139,10 +138,11 @@ class TorchScript : public ModelGraph {
 
 absl::StatusOr<std::unique_ptr<ModelGraph>> MakeTorchScript(const ModelSnapshot& snapshot,
                                                             const Weights& weights) {
-  ASSIGN_OR_RETURN(torch::jit::Module module, LoadModule(snapshot.script_path));
+  const at::Device device = weights.empty() ? at::kCPU : weights.begin()->second.device();
+  ASSIGN_OR_RETURN(torch::jit::Module module, LoadModule(snapshot.script_path, device));
   RETURN_IF_ERROR(ShareAll(module, weights));
   auto graph = std::make_unique<TorchScript>(std::move(module), snapshot.architecture);
-  RETURN_IF_ERROR(graph->Try());
+  RETURN_IF_ERROR(graph->Try(device));
   return std::unique_ptr<ModelGraph>(std::move(graph));
 }
 

@@ -17,9 +17,7 @@ class Vit : public VitLike {
   }
 
  private:
-  at::Tensor Mix(int /*block*/, const Qkv& qkv) const override {
-    return at::scaled_dot_product_attention(qkv.q, qkv.k, qkv.v);
-  }
+  at::Tensor Mix(int /*block*/, const Qkv& qkv) const override { return bitquake::Attend(qkv); }
 
   // Each prefix token has its head; the logits are their mean.
   at::Tensor Classify(const at::Tensor& x) const override {

@@ -45,25 +45,37 @@ int VitLike::StageOf(absl::string_view weight) const {
   const std::vector<absl::string_view> parts = absl::StrSplit(weight, '.');
   int block;
   if (parts.size() > 2 && parts[0] == "blocks" && absl::SimpleAtoi(parts[1], &block)) {
-    return 1 + 2 * block + (parts[2] == "norm2" || parts[2] == "mlp" ? 1 : 0);
+    return 1 + kStagesPerBlock * block + StageInBlock({parts.data() + 2, parts.size() - 2});
   }
   const bool last = parts[0] == "norm" || parts[0] == "head" || parts[0] == "head_dist";
   return last ? stage_count() - 1 : 0;
 }
 
-at::Tensor VitLike::RunStage(int stage, const at::Tensor& x) const {
+Activations VitLike::RunStage(int stage, const Activations& in) const {
   if (stage == 0) {
-    return embedding_(x);
+    return embedding_(in.x);
   }
   if (stage == stage_count() - 1) {
-    return Classify(x);
+    return Classify(in.x);
   }
-  const int block = (stage - 1) / 2;
-  return stage % 2 == 1 ? Attend(block, x) : blocks_[block].mlp(x);
+  const int index = (stage - 1) / kStagesPerBlock;
+  const Block& block = blocks_[index];
+  switch ((stage - 1) % kStagesPerBlock) {
+    case 0:
+      return Attend(index, in.x);
+    case 1:
+      return block.proj(in.branch).add_(in.x);
+    case 2:
+      return block.mlp.Widen(in.x);
+    default:
+      return block.mlp.Narrow(in);
+  }
 }
 
 int VitLike::AttentionBlock(int stage) const {
-  return stage % 2 == 1 && stage < stage_count() - 1 ? (stage - 1) / 2 : -1;
+  return (stage - 1) % kStagesPerBlock == 0 && stage < stage_count() - 1
+             ? (stage - 1) / kStagesPerBlock
+             : -1;
 }
 
 QueriesAndKeys VitLike::Attention(int stage, const at::Tensor& x) const {
@@ -71,20 +83,25 @@ QueriesAndKeys VitLike::Attention(int stage, const at::Tensor& x) const {
   return ScaledQueriesAndKeys(block.qkv, block.norm1(x), shape_.heads);
 }
 
-int64_t VitLike::InputBytes(int stage) const {
-  const int64_t image = int64_t{3} * shape_.image * shape_.image;
+int64_t VitLike::InputSize(int stage) const {
+  if (stage == 0) {
+    return int64_t{3} * shape_.image * shape_.image;
+  }
   // Only the prefix leaves the last attention.
-  const bool cut = stage >= stage_count() - 2;
+  const bool cut = stage > stage_count() - 1 - kStagesPerBlock;
   const int64_t tokens = cut ? shape_.prefix_tokens() : shape_.tokens();
-  return static_cast<int64_t>(sizeof(float)) * (stage == 0 ? image : tokens * shape_.width);
+  const int inside = (stage - 1) % kStagesPerBlock;
+  const int64_t branch = inside == 1 ? shape_.width : inside == 3 ? shape_.mlp_hidden : 0;
+  return tokens * (shape_.width + branch);
 }
 
 // Only the prefix tokens leave the last block, so only their queries are needed there.
-at::Tensor VitLike::Attend(int index, const at::Tensor& x) const {
+Activations VitLike::Attend(int index, const at::Tensor& x) const {
   const Block& block = blocks_[index];
   const int64_t queries = index == shape_.depth - 1 ? shape_.prefix_tokens() : x.size(1);
   const Qkv qkv = SplitQkv(block.qkv, block.norm1(x), shape_.heads, queries);
-  return block.proj(MergeHeads(Mix(index, qkv))).add_(x.narrow(1, 0, queries));
+  // A copy, lest the prefix hold all of x.
+  return {x.narrow(1, 0, queries).contiguous(), MergeHeads(Mix(index, qkv))};
 }
 
 }  // namespace bitquake

@@ -1,7 +1,7 @@
 // What a plain vision transformer and DeepViT share: everything but how a block mixes its tokens
-// and how the tokens become logits. Stages: embedding; two per block (attention, MLP), so that a
-// fault in an MLP does not repeat the attention before it; final norm and head. (Inside
-// worker/engine only: this header shows torch.)
+// and how the tokens become logits. Stages: embedding; four per block (qkv and attention, proj,
+// fc1, fc2), so that a fault in a projection repeats nothing before it; final norm and head.
+// (Inside worker/engine only: this header shows torch.)
 #pragma once
 
 #include <ATen/ATen.h>
@@ -30,12 +30,12 @@ struct VitEmbedding {
 
 class VitLike : public ModelGraph {
  public:
-  int stage_count() const override { return 2 + 2 * shape_.depth; }
+  int stage_count() const override { return 2 + kStagesPerBlock * shape_.depth; }
   int StageOf(absl::string_view weight) const override;
-  at::Tensor RunStage(int stage, const at::Tensor& x) const override;
+  Activations RunStage(int stage, const Activations& in) const override;
   int AttentionBlock(int stage) const override;
   QueriesAndKeys Attention(int stage, const at::Tensor& x) const override;
-  int64_t InputBytes(int stage) const override;
+  int64_t InputSize(int stage) const override;
 
  protected:
   struct Block {
@@ -58,7 +58,7 @@ class VitLike : public ModelGraph {
   const Norm norm_;
 
  private:
-  at::Tensor Attend(int block, const at::Tensor& x) const;
+  Activations Attend(int block, const at::Tensor& x) const;
 
   const VitEmbedding embedding_;
   std::vector<Block> blocks_;

@@ -62,6 +62,7 @@ class BenchTest : public ::testing::Test {
     options.cache_folder = folder_.Path("cache");
     options.threads = 3;
     options.create_evaluator = FakeEvaluators(&script_);
+    options.choose_chunk = FakeChunk;
     return options;
   }
 

@@ -98,9 +98,9 @@ FakeEvaluators(EvaluatorScript* script) {
   };
 }
 
-// The engine's, which is not linked.
-int DefaultChunk(const Architecture& architecture) {
-  return 10 * std::get<VitShape>(architecture.network).depth;
+absl::StatusOr<int> FakeChunk(const ModelSnapshot& model, const EvaluatorOptions& /*options*/,
+                              int /*fold*/) {
+  return 10 * std::get<VitShape>(model.architecture.network).depth;
 }
 
 }  // namespace bitquake

@@ -42,4 +42,8 @@ std::function<absl::StatusOr<std::unique_ptr<Evaluator>>(const ModelSnapshot&,
                                                          const EvaluatorOptions&)>
 FakeEvaluators(EvaluatorScript* script);
 
+// For WorkbenchOptions::choose_chunk: ten for each block.
+absl::StatusOr<int> FakeChunk(const ModelSnapshot& model, const EvaluatorOptions& options,
+                              int fold);
+
 }  // namespace bitquake

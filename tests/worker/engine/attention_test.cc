@@ -27,13 +27,13 @@ EvaluatorOptions Measuring(const char* format, int chunk = 4, int threads = 2) {
   return options;
 }
 
-AttentionDistances GoldenOf(CpuEvaluator& evaluator, const FoldImages& fold) {
+AttentionDistances GoldenOf(TorchEvaluator& evaluator, const FoldImages& fold) {
   auto golden = evaluator.Golden(fold);
   EXPECT_TRUE(golden.ok()) << golden.status();
   return golden.ok() ? golden->attention : AttentionDistances();
 }
 
-std::vector<TrialOutcome> RunAll(CpuEvaluator& evaluator, const FoldImages& fold,
+std::vector<TrialOutcome> RunAll(TorchEvaluator& evaluator, const FoldImages& fold,
                                  const std::vector<FaultList>& lists) {
   std::vector<TrialRequest> requests;
   for (const FaultList& list : lists) {
@@ -235,15 +235,15 @@ TEST_F(AttentionTest, DependsNotOnThreadsReuseMemoryOrOtherTrials) {
   auto first = MakeEvaluator(snapshot_, Measuring("int8"));
   const auto expected = RunAll(*first, images_.fold, lists);
   const AttentionDistances golden = GoldenOf(*first, images_.fold);
-  CpuTuning whole;
+  EvaluatorTuning whole;
   whole.reuse = false;
-  CpuTuning tight;
+  EvaluatorTuning tight;
   tight.kept_bytes = 1;
   auto repeating = MakeEvaluator(snapshot_, Measuring("int8", 4, 3), whole);
   auto chunk_by_chunk = MakeEvaluator(snapshot_, Measuring("int8", 4, 1), tight);
   auto before = MakeEvaluator(snapshot_, Measuring("int8"));
   ExpectSame(GoldenOf(*before, images_.fold), golden);
-  for (CpuEvaluator* other : {repeating.get(), chunk_by_chunk.get(), before.get()}) {
+  for (TorchEvaluator* other : {repeating.get(), chunk_by_chunk.get(), before.get()}) {
     const auto outcomes = RunAll(*other, images_.fold, lists);
     ExpectSame(GoldenOf(*other, images_.fold), golden);
     for (size_t i = 0; i < lists.size(); ++i) {

@@ -33,7 +33,7 @@ std::vector<TrialRequest> Requests(const std::vector<FaultList>& lists) {
   return requests;
 }
 
-std::vector<TrialOutcome> RunAll(CpuEvaluator& evaluator, const FoldImages& fold,
+std::vector<TrialOutcome> RunAll(TorchEvaluator& evaluator, const FoldImages& fold,
                                  const std::vector<TrialRequest>& requests) {
   auto outcomes = evaluator.Run(fold, requests, Never);
   EXPECT_TRUE(outcomes.ok()) << outcomes.status();
@@ -69,7 +69,7 @@ TEST_F(EvaluatorTest, FaultsChangePredictions) {  // or the tests below would pr
 }
 
 TEST_F(EvaluatorTest, PrefixReuseDoesNotChangeOutcomes) {
-  CpuTuning whole;
+  EvaluatorTuning whole;
   whole.reuse = false;
   auto reusing = MakeEvaluator(snapshot_, Options("int8"));
   auto repeating = MakeEvaluator(snapshot_, Options("int8"), whole);
@@ -78,7 +78,7 @@ TEST_F(EvaluatorTest, PrefixReuseDoesNotChangeOutcomes) {
 }
 
 TEST_F(EvaluatorTest, MemoryBudgetDoesNotChangeOutcomes) {
-  CpuTuning tight;
+  EvaluatorTuning tight;
   tight.kept_bytes = 1;
   auto roomy = MakeEvaluator(snapshot_, Options("int8"));
   auto chunk_by_chunk = MakeEvaluator(snapshot_, Options("int8", 4, 1), tight);
@@ -375,8 +375,14 @@ TEST_F(EvaluatorTest, RefusesFoldsThatDoNotFitTheModel) {
 
 TEST_F(EvaluatorTest, RefusesOptionsByName) {
   EvaluatorOptions options = Options("int8");
-  options.compute = "bf16";
+  options.compute = "tf32";
   EXPECT_EQ(CreateEvaluator(snapshot_, options).status().code(), absl::StatusCode::kUnimplemented);
+  options.compute = "fp8";
+  EXPECT_THAT(CreateEvaluator(snapshot_, options).status().message(), HasSubstr("'fp8'"));
+  options.compute = "fp32";
+  options.device = "gpu";
+  EXPECT_THAT(CreateEvaluator(snapshot_, options).status().message(),
+              HasSubstr("'gpu' is not cpu, cuda or cuda:NUMBER"));
   EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 0)).status().message(),
               HasSubstr("chunk 0"));
   EXPECT_THAT(CreateEvaluator(snapshot_, Options("int8", 4, 0)).status().message(),
@@ -390,7 +396,7 @@ TEST_F(EvaluatorTest, ChunkSizeChangesNoPrediction) {
 }
 
 TEST(Device, KindNamesWhatResultsDependOn) {
-  EXPECT_THAT(DeviceKind(), ::testing::MatchesRegex("cpu (AMD|Intel|other) .+, torch 2\\..+"));
+  EXPECT_THAT(DeviceKind("cpu").value(), ::testing::MatchesRegex("cpu (AMD|Intel|other) .+, torch 2\\..+"));
 }
 
 }  // namespace

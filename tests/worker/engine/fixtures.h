@@ -10,7 +10,7 @@
 
 #include "common/model/snapshot.h"
 #include "tests/model/test_snapshot.h"
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 
@@ -55,10 +55,10 @@ inline EvaluatorOptions Options(const char* format, int chunk = 4, int threads =
   return options;
 }
 
-inline std::unique_ptr<CpuEvaluator> MakeEvaluator(const ModelSnapshot& snapshot,
+inline std::unique_ptr<TorchEvaluator> MakeEvaluator(const ModelSnapshot& snapshot,
                                                    const EvaluatorOptions& options,
-                                                   const CpuTuning& tuning = {}) {
-  auto evaluator = CpuEvaluator::Create(snapshot, options, tuning);
+                                                   const EvaluatorTuning& tuning = {}) {
+  auto evaluator = TorchEvaluator::Create(snapshot, options, tuning);
   EXPECT_TRUE(evaluator.ok()) << evaluator.status();
   return *std::move(evaluator);
 }

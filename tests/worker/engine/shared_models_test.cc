@@ -11,7 +11,7 @@
 #include "tests/model/test_snapshot.h"
 #include "worker/data/dataset.h"
 #include "worker/data/pixel_cache.h"
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 namespace {
@@ -65,13 +65,13 @@ class SharedModels : public ::testing::TestWithParam<Case> {
     ASSERT_TRUE(std::equal(fold_.labels.begin(), fold_.labels.end(), labels.begin()));
   }
 
-  std::unique_ptr<CpuEvaluator> Make(const char* format) {
+  std::unique_ptr<TorchEvaluator> Make(const char* format) {
     EvaluatorOptions options;
     options.format = NumberFormat::FromName(format).value();
-    options.chunk = DefaultChunk(snapshot_.architecture);
+    options.chunk = ChooseChunk(snapshot_, {}, 1000).value();
     options.threads = 2;
     options.allow_torchscript = true;
-    return CpuEvaluator::Create(snapshot_, options).value();
+    return TorchEvaluator::Create(snapshot_, options).value();
   }
 
   int images_ = 0;

@@ -78,7 +78,7 @@ EvaluatorOptions Allowed(const char* format = "fp32") {
 std::string ErrorOf(const std::string& folder) {
   const auto snapshot = OpenSnapshot(folder);
   EXPECT_TRUE(snapshot.ok()) << snapshot.status();
-  const absl::Status status = CpuEvaluator::Create(*snapshot, Allowed()).status();
+  const absl::Status status = TorchEvaluator::Create(*snapshot, Allowed()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
   EXPECT_THAT(status.message(), HasSubstr(folder));
   EXPECT_THAT(status.message(), Not(HasSubstr("\n")));
@@ -165,7 +165,7 @@ TEST(TorchScript, GivesTheSameBitsInEveryRun) {
 
 TEST(TorchScript, RunsOnlyIfAllowed) {
   const ModelSnapshot snapshot = OpenSnapshot(Write(Module())).value();
-  const absl::Status status = CpuEvaluator::Create(snapshot, Options("fp32")).status();
+  const absl::Status status = TorchEvaluator::Create(snapshot, Options("fp32")).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("--allow-torchscript"));
 }
@@ -198,7 +198,7 @@ TEST(TorchScript, LeavesCountersAsTheyAre) {
   tensors.push_back({"num_batches_tracked", {}, {7}});
   const ModelSnapshot snapshot = OpenSnapshot(Write(module, Config(), tensors)).value();
   EXPECT_EQ(snapshot.surface.size(), 2u);
-  EXPECT_TRUE(CpuEvaluator::Create(snapshot, Allowed()).ok());
+  EXPECT_TRUE(TorchEvaluator::Create(snapshot, Allowed()).ok());
 }
 
 TEST(TorchScript, CodeThatGivesNoLogitsIsRefused) {

@@ -1,5 +1,5 @@
-// The evaluator on the CPU: fp32, chunk by chunk. Inside worker/engine only (it shows torch);
-// others use CreateEvaluator.
+// The evaluator: chunk by chunk, on the CPU's threads or on a CUDA device. Inside worker/engine
+// only (it shows torch); others use CreateEvaluator.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,27 +12,33 @@
 
 #include "absl/time/time.h"
 #include "worker/engine/attention_meter.h"
-#include "worker/engine/chunk_pool.h"
+#include "worker/engine/compute_device.h"
 #include "worker/engine/evaluator.h"
+#include "worker/engine/executor.h"
 #include "worker/engine/input.h"
 #include "worker/engine/loaded_model.h"
+#include "worker/engine/resident_pixels.h"
 #include "worker/engine/scoring.h"
+#include "worker/engine/stager.h"
+#include "worker/engine/trial_plan.h"
 
 namespace bitquake {
 
 // What changes speed and memory, never an outcome.
-struct CpuTuning {
-  int64_t kept_bytes = int64_t{512}
-                       << 20;  // of golden activations held at a time (at least a chunk a thread)
-  bool reuse = true;           // resume trials at their first faulty stage
+struct EvaluatorTuning {
+  // Of golden activations held at a time (at least a chunk a thread); 0: 512 MiB on the CPU, half
+  // of a CUDA device's free memory.
+  int64_t kept_bytes = 0;
+  bool reuse = true;    // resume trials at their first faulty stage
+  bool overlap = true;  // stage the next trial's faults while one computes
 };
 
-class CpuEvaluator : public Evaluator {
+class TorchEvaluator : public Evaluator {
  public:
   // As CreateEvaluator.
-  static absl::StatusOr<std::unique_ptr<CpuEvaluator>> Create(const ModelSnapshot& snapshot,
-                                                              const EvaluatorOptions& options,
-                                                              const CpuTuning& tuning = {});
+  static absl::StatusOr<std::unique_ptr<TorchEvaluator>> Create(const ModelSnapshot& snapshot,
+                                                                const EvaluatorOptions& options,
+                                                                const EvaluatorTuning& tuning = {});
 
   absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) override;
   absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
@@ -40,9 +46,12 @@ class CpuEvaluator : public Evaluator {
                                                 const std::function<bool()>& cancelled) override;
   absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override;
 
-  // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it.
+  // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it; a
+  // forward pass of a chunk's input that is made already.
   absl::StatusOr<at::Tensor> Logits(const FoldImages& fold);
   at::Tensor weight(absl::string_view name) const { return model_->weights().find(name)->second; }
+  LoadedModel& model() { return *model_; }
+  const InputMaker& input_maker() const { return input_maker_; }
 
  private:
   struct FoldGolden {
@@ -52,7 +61,6 @@ class CpuEvaluator : public Evaluator {
     std::string canary;  // of the first few images, padding included
     AttentionDistances attention;
   };
-  struct Plan;
   struct GoldenPass;
   struct RunningTrial {
     std::vector<Score> scores;  // of the fold's images; empty if nothing is to be run
@@ -64,20 +72,20 @@ class CpuEvaluator : public Evaluator {
   struct ChunkGroup {
     int64_t first;  // chunk
     int64_t count;
-    std::vector<std::vector<at::Tensor>>
+    std::vector<std::vector<Activations>>
         kept;  // of each chunk, golden's input of each stage, where needed
   };
 
-  CpuEvaluator(std::unique_ptr<LoadedModel> model, const Preprocessing& preprocessing,
-               const EvaluatorOptions& options, const CpuTuning& tuning,
-               std::optional<AttentionMeter> meter);
+  TorchEvaluator(std::unique_ptr<LoadedModel> model, const Preprocessing& preprocessing,
+                 const EvaluatorOptions& options, const EvaluatorTuning& tuning, at::Device device,
+                 const ComputeMode& compute, std::optional<AttentionMeter> meter);
 
   absl::Status CheckFold(const FoldImages& fold) const;
   absl::Status CheckTrials(absl::Span<const TrialRequest> trials) const;
 
   int64_t ChunkCount(const FoldImages& fold) const;
   int64_t ImagesIn(const FoldImages& fold, int64_t chunk) const;  // without padding
-  at::Tensor ChunkInput(const FoldImages& fold, int64_t chunk) const;
+  at::Tensor ChunkInput(const FoldImages& fold, int64_t chunk);
   void ScoreChunk(const FoldImages& fold, int64_t chunk, const at::Tensor& logits,
                   absl::Span<Score> scores) const;
 
@@ -86,34 +94,45 @@ class CpuEvaluator : public Evaluator {
                         AttentionDistances& distances) const;
   AttentionDistances TrialAttention(const RunningTrial& trial, const FoldGolden& golden) const;
 
-  std::vector<at::Tensor> ForwardGolden(const FoldImages& fold, int64_t chunk, const Plan& plan,
-                                        GoldenPass& pass) const;
+  // Golden's forward of one chunk: to the logits if `pass` is given, else as far as trials resume.
+  // Returns what they resume from.
+  std::vector<Activations> ForwardGolden(const FoldImages& fold, int64_t chunk,
+                                         const TrialPlan& plan, GoldenPass* pass);
   absl::Status KeepGolden(const FoldImages& fold, GoldenPass pass);
   absl::Status EnsureGolden(const FoldImages& fold);
 
-  Plan MakePlan(const FoldImages& fold, absl::Span<const TrialRequest> trials) const;
-  int64_t ChunksAtATime(const Plan& plan) const;
+  int64_t KeptBytes() const;
+  int64_t ChunksAtATime(const TrialPlan& plan, int64_t kept_bytes) const;
   absl::StatusOr<std::vector<TrialOutcome>> RunTrials(const FoldImages& fold,
                                                       absl::Span<const TrialRequest> trials,
+                                                      int64_t kept_bytes,
                                                       const std::function<bool()>& cancelled);
-  absl::Status RunTrial(const FoldImages& fold, const FaultList& flips, const ChunkGroup& group,
+  absl::Status RunGroup(const FoldImages& fold, absl::Span<const TrialRequest> trials,
+                        const TrialPlan& plan, GoldenPass* pass, ChunkGroup group,
+                        std::vector<RunningTrial>& running, const std::function<bool()>& cancelled);
+  absl::Status RunTrial(const FoldImages& fold, const StagedFlips& staged, const ChunkGroup& group,
                         RunningTrial& trial, const std::function<bool()>& cancelled);
+  std::vector<TrialOutcome> Outcomes(const FoldImages& fold, absl::Span<const TrialRequest> trials,
+                                     const TrialPlan& plan, std::vector<RunningTrial> running);
 
   absl::Status Guarded(const std::function<absl::Status()>& body);
-  std::string CanaryDigest(const FoldImages& fold) const;
+  // Queues the canary: a forward of a few images through every weight.
+  void QueueCanary(const FoldImages& fold, std::string* digest) const;
   absl::StatusOr<std::string> Canary(const FoldImages& fold);
-  // That the canary is golden's, and ProveWords.
+  // That the canary is golden's, and that the model's words are.
   absl::Status Prove(const FoldImages& fold, const std::string& golden_canary);
-  // That all words, and what the network reads, are those that were loaded.
-  absl::Status ProveWords() const;
 
   const EvaluatorOptions options_;
-  const CpuTuning tuning_;
+  const EvaluatorTuning tuning_;
+  const at::Device device_;
+  const ComputeMode compute_;
   const InputMaker input_maker_;
   const std::unique_ptr<LoadedModel> model_;
-  const ModelGraph& graph_;                    // the model's
+  const ModelGraph& graph_;  // the model's
+  Stager stager_;
   const std::optional<AttentionMeter> meter_;  // if attention distances are asked for
-  ChunkPool pool_;
+  const std::unique_ptr<Executor> executor_;
+  ResidentPixels pixels_;             // of CUDA devices
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof
 };

@@ -1,12 +1,12 @@
 // Attention distances of golden and of trials, beside their forward passes.
 #include <algorithm>
 
-#include "worker/engine/cpu_evaluator.h"
+#include "worker/engine/torch_evaluator.h"
 
 namespace bitquake {
 
-void CpuEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
-                                    const at::Tensor& x, AttentionDistances& distances) const {
+void TorchEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int stage,
+                                      const at::Tensor& x, AttentionDistances& distances) const {
   const int block = graph_.AttentionBlock(stage);
   if (block < 0) {
     return;
@@ -20,8 +20,8 @@ void CpuEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int s
 }
 
 // Blocks before the first faulty stage attend as golden's do.
-AttentionDistances CpuEvaluator::TrialAttention(const RunningTrial& trial,
-                                                const FoldGolden& golden) const {
+AttentionDistances TorchEvaluator::TrialAttention(const RunningTrial& trial,
+                                                  const FoldGolden& golden) const {
   AttentionDistances sum = SumOf(trial.attention);
   if (sum.sums.empty()) {
     return golden.attention;  // it does not resume before the last attention
