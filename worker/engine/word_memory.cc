@@ -100,7 +100,7 @@ absl::Status WordMemory::Prove() {
   }
   if (!at::equal(words_, golden_words_) || !at::equal(Bits(values_), Bits(golden_values_))) {
     return absl::DataLossError(
-        "words on the device differ from golden's after all trials were undone");
+        "weights on the device differ from those loaded after all trials were undone");
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <vector>
@@ -47,8 +48,15 @@ struct TestImages {
 
 inline NumberFormat Format(const char* name) { return NumberFormat::FromName(name).value(); }
 
+// On the CPU in fp32, or where and as BITQUAKE_TEST_DEVICE and BITQUAKE_TEST_COMPUTE say.
 inline EvaluatorOptions Options(const char* format, int chunk = 4, int threads = 2) {
   EvaluatorOptions options;
+  if (const char* device = std::getenv("BITQUAKE_TEST_DEVICE")) {
+    options.device = device;
+  }
+  if (const char* compute = std::getenv("BITQUAKE_TEST_COMPUTE")) {
+    options.compute = compute;
+  }
   options.format = Format(format);
   options.chunk = chunk;
   options.threads = threads;
