@@ -10,6 +10,7 @@ namespace {
 std::vector<std::string> ToRow(const CellResult& cell, const CellSummary& s) {
   return {Printable(cell.key.model),
           Printable(cell.key.format),
+          Printable(cell.key.fault),
           Printable(cell.key.granularity),
           Printable(cell.key.target),
           absl::StrFormat("%.2e", cell.key.ber),
@@ -24,16 +25,27 @@ std::vector<std::string> ToRow(const CellResult& cell, const CellSummary& s) {
 }  // namespace
 
 std::string CellsTable(const std::vector<CellResult>& cells) {
-  std::vector<std::vector<std::string>> rows = {{"model", "format", "granularity", "target", "BER",
-                                                 "trials", "top-1 %", "95% interval", "loss pp",
-                                                 "SDC %", "DUE %"}};
+  constexpr size_t kFaultColumn = 2;
+  constexpr size_t kTextColumns = 5;
+  std::vector<std::vector<std::string>> rows = {
+      {"model", "format", "fault", "granularity", "target", "BER", "trials", "top-1 %",
+       "95% interval", "loss pp", "SDC %", "DUE %"}};
   const std::vector<CellSummary> summaries = Summarize(cells);
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {
       rows.push_back(ToRow(cells[i], summaries[i]));
     }
   }
-  return Aligned(rows, /*text_columns=*/4);
+  const bool one_fault = std::all_of(cells.begin(), cells.end(), [&](const CellResult& cell) {
+    return cell.key.fault == cells.front().key.fault;
+  });
+  if (!one_fault) {
+    return Aligned(rows, kTextColumns);
+  }
+  for (std::vector<std::string>& row : rows) {
+    row.erase(row.begin() + kFaultColumn);
+  }
+  return Aligned(rows, kTextColumns - 1);
 }
 
 }  // namespace bitquake
