@@ -147,7 +147,7 @@ absl::Status ExpandCells(Database& db, const std::string& id) {
     if (variant.measured) {
       ASSIGN_OR_RETURN(const int64_t cells,
                        AddCells(db, campaign, variant, surfaces.at(variant.model)));
-      jobs += cells * campaign.trials * folds_per_trial;
+      jobs += cells * campaign.trials.max * folds_per_trial;
     }
   }
   return db.Run(
@@ -274,7 +274,7 @@ absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pai
       "SELECT v.id, v.next_pair, count(*), json_array_length(c.fold_sizes) FROM variants v JOIN "
       "campaigns c ON c.id = v.campaign JOIN cells ON cells.variant = v.id WHERE v.campaign = ? "
       "GROUP BY v.id HAVING v.next_pair < count(*) * ? ORDER BY v.next_pair DESC, v.id DESC",
-      {id, campaign.trials}, [&](const Row& row) {
+      {id, campaign.trials.max}, [&](const Row& row) {
         variant = row.Int(0);  // the last row wins: the one furthest behind
         next = row.Int(1);
         cell_count = row.Int(2);
@@ -284,7 +284,7 @@ absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pai
   if (variant == 0) {
     return false;
   }
-  const int64_t end = std::min(next + pairs, cell_count * campaign.trials);
+  const int64_t end = std::min(next + pairs, cell_count * campaign.trials.max);
   ASSIGN_OR_RETURN(const auto first_cell,
                    db.QueryInt("SELECT min(id) FROM cells WHERE variant = ?", {variant}));
   std::map<int, std::vector<std::pair<int64_t, uint32_t>>> by_fold;
