@@ -169,8 +169,9 @@ absl::Status Run(const Flags& flags, Session& session) {
   if (session.flags.json) {
     std::cout << CellsJson(results->cells) << "\n";
   } else if (!results->cells.empty()) {
-    std::cout << GoldenTable(*results) << CellsTable(results->cells) << "results: " << run.folder()
-              << "\n";
+    std::cout << GoldenTable(*results) << CellsTable(results->cells) << SavingsLine(results->status)
+              << "\n"
+              << "results: " << run.folder() << "\n";
   }
   session.FinishCampaign(last);
   return absl::OkStatus();

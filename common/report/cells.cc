@@ -51,6 +51,18 @@ constexpr Column kColumns[] = {
     {"flips_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.flips_mean; }},
     {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.vf; }},
     {"cell", [](const CellResult& c, const CellSummary&) -> Value { return c.number; }},
+    {"interval",
+     [](const CellResult&, const CellSummary& s) -> Value {
+       return std::string(IntervalMethodName(s.interval));
+     }},
+    {"confidence", [](const CellResult&, const CellSummary& s) -> Value { return s.confidence; }},
+    {"half_width_asked",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_asked; }},
+    {"half_width_observed",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_observed; }},
+    {"stopped",
+     [](const CellResult&, const CellSummary& s) -> Value { return StoppedName(s.stopped); }},
+    {"inferences", [](const CellResult&, const CellSummary& s) -> Value { return s.inferences; }},
 };
 
 std::string Text(const Value& value) {
