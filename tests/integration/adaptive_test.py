@@ -116,8 +116,8 @@ class Adaptive(bitquake.Case):
         # Cells are found by the numbers that are written, though not every number is a cell.
         last = cells[-1]
         self.assertGreater(int(last["cell"]), len(cells) - 1)
-        out, _ = self.call("replay", folder, last["cell"], "3")
-        self.assertIn("identical", out)
+        out, _ = self.call("replay", folder, last["cell"], "3", "--json")
+        self.assertTrue(json.loads(out)["identical"])
         _, error = self.call("replay", folder, last["cell"], "20", code=2)
         self.assertIn("trials of a cell are 0 to 19", error)
 
