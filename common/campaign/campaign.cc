@@ -193,6 +193,10 @@ absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::stri
   return absl::InvalidArgumentError(absl::StrCat("the campaign has no fault model '", label, "'"));
 }
 
+bool IsSearched(const Campaign& campaign, const FaultModel& fault, const Granularity& granularity) {
+  return campaign.search.has_value() && fault.HasBer() && granularity.ber.empty();
+}
+
 absl::Status CheckPlainName(absl::string_view name) {
   const auto refuse = [name](absl::string_view why) {
     return absl::InvalidArgumentError(

@@ -59,6 +59,10 @@ struct Campaign {
 // its name (older stores have shorter ones). Errors: InvalidArgument.
 absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::string_view label);
 
+// Whether the campaign searches the rates of such cells: its own, not a granularity's, nor those of
+// a fault model that has none.
+bool IsSearched(const Campaign& campaign, const FaultModel& fault, const Granularity& granularity);
+
 // Limits on what a file may ask for; beyond them it is refused.
 inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;
 inline constexpr int kMaxTrials = 1'000'000;

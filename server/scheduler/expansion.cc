@@ -109,7 +109,7 @@ absl::StatusOr<std::vector<int>> FirstRates(const Campaign& campaign, const Faul
 
 // How many cells a variant has, and how many positions: each rate of a search has its position,
 // whether it gets a cell or not.
-struct CellCount {
+struct VariantCells {
   int64_t cells = 0;
   int64_t positions = 0;
 };
@@ -117,7 +117,7 @@ struct CellCount {
 // Adds the cells of one variant under one fault model to those that `count` says it has:
 // granularity, then target, then BER, as the results list them.
 absl::Status AddCells(Database& db, const Campaign& campaign, const FaultModel& fault,
-                      const Variant& variant, const Surface& surface, CellCount* count) {
+                      const Variant& variant, const Surface& surface, VariantCells* count) {
   const absl::StatusOr<CellRates> cell_rates =
       CellRates::Make(campaign, fault, surface, variant.format);
   if (!cell_rates.ok()) {
@@ -157,7 +157,7 @@ absl::Status AddCells(Database& db, const Campaign& campaign, const FaultModel& 
 // Under all fault models of the campaign, one after the other. Returns how many there are.
 absl::StatusOr<int64_t> AddCellsOfVariant(Database& db, const Campaign& campaign,
                                           const Variant& variant, const Surface& surface) {
-  CellCount count;
+  VariantCells count;
   for (const FaultModel& fault : campaign.faults) {
     RETURN_IF_ERROR(AddCells(db, campaign, fault, variant, surface, &count));
   }

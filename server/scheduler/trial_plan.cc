@@ -67,10 +67,6 @@ bool IsPlanned(const Campaign& campaign) {
   return campaign.trials.adaptive() || campaign.search.has_value();
 }
 
-bool IsSearched(const Campaign& campaign, const FaultModel& fault, const Granularity& granularity) {
-  return campaign.search.has_value() && fault.HasBer() && granularity.ber.empty();
-}
-
 SearchProblem SearchProblemOf(const Campaign& campaign) {
   SearchProblem problem;
   for (const double ber : campaign.ber) {

@@ -35,10 +35,6 @@ namespace bitquake {
 // Whether the campaign's trials are planned as it goes on; else all of them are known beforehand.
 bool IsPlanned(const Campaign& campaign);
 
-// Whether the campaign searches the rates of such cells: its own, not a granularity's, nor those of
-// a fault model that has none.
-bool IsSearched(const Campaign& campaign, const FaultModel& fault, const Granularity& granularity);
-
 // The grid and the losses of the campaign's search, which it must have.
 SearchProblem SearchProblemOf(const Campaign& campaign);
 
