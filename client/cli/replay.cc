@@ -175,7 +175,7 @@ void AddReplay(CLI::App& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   command->add_option("CAMPAIGN", flags->campaign, "run directory, or a campaign of --server")
       ->required();
-  command->add_option("CELL", flags->cell, "its number, the last column of cells.csv")
+  command->add_option("CELL", flags->cell, "its number, column 'cell' of cells.csv")
       ->required()
       ->check(CLI::NonNegativeNumber);
   command->add_option("TRIAL", flags->trial, "its number in the cell, from 0")->required();

@@ -76,6 +76,10 @@ std::string CampaignJson(const CampaignResults& results) {
                        {"done", status.jobs_done},
                        {"poisoned", status.jobs_poisoned},
                        {"errors", status.poison_errors}}},
+                     {"images",
+                      {{"done", status.images_done},
+                       {"without_flips", status.images_without_flips},
+                       {"copied", status.images_copied}}},
                      {"submitted_unix_ms", status.submitted_unix_ms},
                      {"finished_unix_ms", status.finished_unix_ms}};
   return json.dump(2) + "\n";

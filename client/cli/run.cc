@@ -170,7 +170,8 @@ absl::Status Run(const Flags& flags, Session& session) {
     std::cout << CellsJson(results->cells, DerivationOf(*results)) << "\n";
   } else if (!results->cells.empty()) {
     ASSIGN_OR_RETURN(const std::string tables, ResultTables(*results));
-    std::cout << tables << "results: " << run.folder() << "\n";
+    std::cout << tables << SavingsLine(results->status) << "\n"
+              << "results: " << run.folder() << "\n";
   }
   session.FinishCampaign(last);
   return absl::OkStatus();

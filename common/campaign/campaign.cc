@@ -14,6 +14,7 @@
 #include "common/campaign/granularity_entry.h"
 #include "common/campaign/scalar.h"
 #include "common/campaign/schema.h"
+#include "common/campaign/trials_schema.h"
 #include "common/campaign/validate.h"
 
 namespace bitquake {
@@ -102,9 +103,12 @@ absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
   campaign.surface = SurfaceFromJson(json.at("surface"));
   campaign.fault = FaultFromJson(json.at("fault"));
   if (json.contains("ber")) {
-    campaign.ber = BerFromJson(json.at("ber"));
+    campaign.search = SearchFromJson(json.at("ber"));
+    campaign.ber = campaign.search ? LogGrid(campaign.search->from, campaign.search->to,
+                                             campaign.search->per_decade)
+                                   : BerFromJson(json.at("ber"));
   }
-  campaign.trials = json.at("trials").get<int>();
+  campaign.trials = TrialsFromJson(json.at("trials"), json.at("interval"));
   campaign.images = ImagesFromJson(json.at("images"));
   campaign.folds = json.at("folds").get<int>();
   campaign.compute = json.at("compute").get<std::string>();
@@ -164,9 +168,10 @@ std::string ToJson(const Campaign& campaign) {
       {"granularities", std::move(granularities)},
       {"fault", ToJson(campaign.fault)}};
   if (campaign.fault.HasBer()) {
-    json["ber"] = campaign.ber;
+    json["ber"] = campaign.search ? ToJson(*campaign.search) : Json(campaign.ber);
   }
-  json["trials"] = campaign.trials;
+  json["trials"] = TrialsToJson(campaign.trials);
+  json["interval"] = IntervalMethodName(campaign.trials.interval);
   json["images"] = ImagesToJson(campaign.images);
   json["folds"] = campaign.folds;
   json["compute"] = campaign.compute;

@@ -4,16 +4,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/campaign/ber_search.h"
 #include "common/campaign/fault_entry.h"
 #include "common/fault/fault_list.h"
 #include "common/fault/number_format.h"
 #include "common/fault/target.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 
@@ -38,8 +41,11 @@ struct Campaign {
   SurfaceSelection surface;
   std::vector<Granularity> granularities;
   FaultModel fault;
-  std::vector<double> ber;  // ascending, distinct, in [0, 1]; none if the fault model has none
-  int trials = 10;
+  // Ascending, distinct, in [0, 1]; none if the fault model has none. With `search`, the grid that
+  // it chooses from.
+  std::vector<double> ber;
+  std::optional<BerSearch> search;
+  TrialDesign trials;  // with `interval`
   ImageSelection images;
   int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
   std::string compute = "fp32";

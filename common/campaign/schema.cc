@@ -13,6 +13,7 @@
 #include "common/campaign/granularity_entry.h"
 #include "common/campaign/granularity_schema.h"
 #include "common/campaign/shared_types.h"
+#include "common/campaign/trials_schema.h"
 
 namespace bitquake {
 namespace {
@@ -21,7 +22,8 @@ constexpr uint64_t kMaxFolds = 1'000'000;
 constexpr uint64_t kMaxImages = 1'000'000'000;
 constexpr size_t kMaxNameCharacters = 1024;
 constexpr size_t kMaxFormatCharacters = 32;
-constexpr char kBerMeaning[] = "Bit-error rates: a rate, a list of rates, or a logarithmic grid";
+constexpr char kBerMeaning[] =
+    "Bit-error rates: a rate, a list of rates, a logarithmic grid, or a search for thresholds";
 
 // Models and data sets: which paths are right is for the one who opens them to say.
 FieldType ResourceType(std::string noun) {
@@ -136,12 +138,13 @@ std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& faul
   return std::nullopt;
 }
 
-// Every trial of a list is the same.
 std::optional<Complaint> CheckTrials(const Json& campaign, const FaultModel& fault) {
-  if (fault.kind == FaultModel::Kind::kList && campaign.at("trials").get<int>() > 1) {
+  const TrialDesign design = TrialsFromJson(campaign.at("trials"), campaign.at("interval"));
+  if (fault.kind == FaultModel::Kind::kList && design.max > 1) {
     return Complaint{"trials", "every trial of a list of faults is the same; give 1"};
   }
-  return std::nullopt;
+  const bool searches = campaign.contains("ber") && SearchFromJson(campaign.at("ber")).has_value();
+  return CheckTrialDesign(design, searches);
 }
 
 // Words of each format must have the bits that are spoken of.
@@ -182,11 +185,11 @@ std::optional<Complaint> CheckCampaign(const Json& campaign) {
 }  // namespace
 
 FieldType CampaignType() {
-  Field trials = {"trials",
-                  {IntegerType{1, kMaxTrials}},
-                  "Independent draws of faults in each cell. Of a list of faults, 1.",
-                  /*required=*/false,
-                  10u};
+  Field trials = {
+      "trials", TrialsType(),
+      "Independent draws of faults in each cell. Of a list of faults, 1. A map: as many "
+      "as it takes until the interval of the cell is narrow enough.",
+      /*required=*/false, 10u};
   trials.default_for = [](const Json& campaign) -> Json {
     const Json fault = campaign.value("fault", Json());
     const bool is_list = fault.is_object() &&
@@ -231,11 +234,15 @@ FieldType CampaignType() {
        "faults.csv}; "
        "a count needs its kind, {kind: bit_flip, count: 3}.",
        false, "bit_flip"},
-      {"ber", BerType(),
+      {"ber", CampaignBerType(),
        absl::StrCat(kBerMeaning,
                     ". Sorted; repeats are dropped. Required, but for a `count` or a list of "
                     "faults, which have no rate.")},
       std::move(trials),
+      {"interval", IntervalType(),
+       "Of mean accuracies. t: Student's. bca: bootstrap, for skewed outcomes of 30 trials and "
+       "more; not with adaptive trials. bernstein: sure also under rare collapse, and wide.",
+       false, "t"},
       {"images", ImagesType(),
        "Images that a trial sees: all of them; or `spread`, one fold that rotates from trial to "
        "trial.",

@@ -15,12 +15,18 @@ struct CellSummary {
   int64_t images = 0;  // over all trials
   double golden_top1, golden_top5;
   double top1_mean, top1_std, top1_min, top1_max, top1_p05, top1_median, top1_p95;
-  double ci_low, ci_high;  // 95%, of top1_mean
+  double ci_low, ci_high;  // of top1_mean, by the cell's PrecisionRule
   double loss_mean;        // golden_top1 - top1_mean
   double top5_mean;
   double sdc_rate, due_rate;  // of the images over all trials
   double flips_mean;          // bits a trial
-  Fragility fragility;        // undefined before AddFragility
+  IntervalMethod interval = IntervalMethod::kStudent;
+  double confidence = 0.95;
+  double half_width_asked;     // percentage points; undefined for a fixed number of trials
+  double half_width_observed;  // percentage points
+  Stopped stopped = Stopped::kFixed;
+  int64_t inferences = 0;  // images to be run: see CellsCsv
+  Fragility fragility;     // undefined before AddFragility
 };
 
 // A trial's estimate of the accuracy on the whole data set: golden accuracy there + (correct -

@@ -52,6 +52,18 @@ constexpr Column kColumns[] = {
     {"flips_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.flips_mean; }},
     {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.vf.value; }},
     {"cell", [](const CellResult& c, const CellSummary&) -> Value { return c.number; }},
+    {"interval",
+     [](const CellResult&, const CellSummary& s) -> Value {
+       return std::string(IntervalMethodName(s.interval));
+     }},
+    {"confidence", [](const CellResult&, const CellSummary& s) -> Value { return s.confidence; }},
+    {"half_width_asked",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_asked; }},
+    {"half_width_observed",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_observed; }},
+    {"stopped",
+     [](const CellResult&, const CellSummary& s) -> Value { return StoppedName(s.stopped); }},
+    {"inferences", [](const CellResult&, const CellSummary& s) -> Value { return s.inferences; }},
     {"relative_loss",
      [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.relative_loss; }},
     {"loss_per_mbit",

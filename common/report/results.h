@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "common/base/bitmap.h"
 #include "common/model/attention_distance.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 
@@ -61,14 +63,21 @@ struct GoldenResult {
   int64_t top1 = 0;
   int64_t top5 = 0;
   AttentionDistances attention = {};  // only where it was measured
+  // Top-1 on the folds with the least and the most, percent.
+  double least_fold_top1 = 0;
+  double most_fold_top1 = 0;
 };
 
+// Where a cell has no rule: `trials` of any number, Student's interval at 95%.
 struct CellResult {
   CellKey key;
   int64_t bits = 0;  // of the target
   GoldenResult golden;
   std::vector<TrialResult> trials;  // finished ones, by number
-  int64_t number = 0;               // in the campaign's order, from 0: `replay` takes it
+  // In the campaign's order, from 0: `replay` takes it. A search leaves numbers out: each rate of
+  // its grid has one, those that it did not measure too.
+  int64_t number = 0;
+  std::shared_ptr<const PrecisionRule> precision = nullptr;  // its variant's, as golden is
 };
 
 // How figures that rest on several cells are computed.
@@ -80,9 +89,14 @@ struct Derivation {
 };
 
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear
-// interpolation between order statistics) and the 95% Student t interval are over trials' estimates
-// of the accuracy on the whole data set: golden + paired difference. std, and with it the interval,
-// is empty for one trial. `relative_loss` to `rank_high`, and `vf`, are fragility.h's.
+// interpolation between order statistics) and the interval, by the campaign's method and
+// confidence, are over trials' estimates of the accuracy on the whole data set: golden + paired
+// difference. std, and with it the interval, is empty for one trial. A cell of an adaptive campaign
+// states mean +- the half-width that was asked for, or the observed one where it is wider
+// (common/stats/sequential.h); `stopped` says why it has no more trials. `inferences` are the
+// images that have to be run for the row: not those of a trial without a flip, nor of one that has
+// the same faults as the same trial of the same target at a lower rate. `relative_loss` to
+// `rank_high`, and `vf`, are fragility.h's.
 std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // trials.csv: a row for each finished trial. `top1` and `top5` are the trial's estimates of the

@@ -24,10 +24,12 @@ std::vector<std::string> ToRow(const CellResult& cell, const CellSummary& s) {
 }  // namespace
 
 std::string CellsTable(const std::vector<CellResult>& cells) {
-  std::vector<std::vector<std::string>> rows = {{"model", "format", "granularity", "target", "BER",
-                                                 "trials", "top-1 %", "95% interval", "loss pp",
-                                                 "SDC %", "DUE %"}};
   const std::vector<CellSummary> summaries = Summarize(cells);
+  // One confidence holds for a campaign.
+  const double confidence = summaries.empty() ? 0.95 : summaries.front().confidence;
+  std::vector<std::vector<std::string>> rows = {
+      {"model", "format", "granularity", "target", "BER", "trials", "top-1 %",
+       absl::StrFormat("%g%% interval", 100 * confidence), "loss pp", "SDC %", "DUE %"}};
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {
       rows.push_back(ToRow(cells[i], summaries[i]));

@@ -156,7 +156,16 @@ absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::stri
     if (!running || ready.value_or(0) >= options_.ready_jobs) {
       return ready.value_or(0);
     }
-    ASSIGN_OR_RETURN(const bool more, ExpandWave(db, campaign, options_.pairs_per_wave));
+    ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
+    bool more = false;
+    if (IsPlanned(*parsed)) {
+      ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, campaign));
+      if (plan != nullptr) {
+        ASSIGN_OR_RETURN(more, plan->MakeJobs(db, options_.pairs_per_wave));
+      }
+    } else {
+      ASSIGN_OR_RETURN(more, ExpandWave(db, campaign, options_.pairs_per_wave));
+    }
     if (!more) {
       return ready.value_or(0);
     }
@@ -368,8 +377,10 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
     }
     absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
     const absl::Status tried = db.InSavepoint([&](Database& db) {
-      grant = TryLease(db, waiter.worker, waiter.request_number);
-      return grant.status();
+      return WithPlans([&] {
+        grant = TryLease(db, waiter.worker, waiter.request_number);
+        return grant.status();
+      });
     });
     if (grant.ok() && !tried.ok()) {
       return tried;

@@ -71,6 +71,9 @@ v1::CampaignStatus ToProto(const CampaignSnapshot& snapshot) {
   status.set_jobs_poisoned(snapshot.jobs_poisoned);
   status.set_jobs_leased(snapshot.jobs_leased);
   status.set_images_done(snapshot.images_done);
+  status.set_jobs_expected(snapshot.jobs_expected);
+  status.set_images_without_flips(snapshot.images_without_flips);
+  status.set_images_copied(snapshot.images_copied);
   status.set_images_per_second(snapshot.images_per_second);
   status.set_eta_seconds(snapshot.eta_seconds);
   status.set_workers(snapshot.workers);
@@ -125,6 +128,8 @@ v1::CampaignInfo ToProto(const StoredCampaign& campaign) {
     added->set_images(golden.images);
     added->set_top1(golden.top1);
     added->set_top5(golden.top5);
+    added->set_least_fold_top1(golden.least_fold_top1);
+    added->set_most_fold_top1(golden.most_fold_top1);
     if (!golden.attention.sums.empty()) {
       *added->mutable_attention() = ToProto(golden.attention);
     }

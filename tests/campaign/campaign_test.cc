@@ -37,7 +37,11 @@ TEST(Campaign, DefaultsAreAsDocumented) {
   ASSERT_EQ(campaign.granularities.size(), 1u);
   EXPECT_EQ(campaign.granularities[0].Name(), "model");
   EXPECT_THAT(campaign.ber, ElementsAre(1e-6));
-  EXPECT_EQ(campaign.trials, 10);
+  EXPECT_EQ(campaign.trials.min, 10);
+  EXPECT_EQ(campaign.trials.max, 10);
+  EXPECT_EQ(campaign.trials.confidence, 0.95);
+  EXPECT_EQ(campaign.trials.interval, IntervalMethod::kStudent);
+  EXPECT_FALSE(campaign.search.has_value());
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kAll);
   EXPECT_EQ(campaign.folds, 0);
   EXPECT_EQ(campaign.compute, "fp32");
@@ -68,10 +72,36 @@ TEST(Campaign, ReadsEveryField) {
   EXPECT_THAT(campaign.granularities[1].blocks, ElementsAre(2));
   EXPECT_THAT(campaign.granularities[1].types, ElementsAre(QkvType::kV));
   EXPECT_THAT(campaign.ber, ElementsAre(1e-3, 1e-2));
-  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_EQ(campaign.trials.max, 3);
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kSpread);
   EXPECT_EQ(campaign.images.count, 2);
   EXPECT_EQ(campaign.folds, 4);
+}
+
+TEST(Campaign, TrialsAreANumberOrARule) {
+  const auto trials = [](absl::string_view value) {
+    return Parsed(absl::StrCat(kMinimal, "trials: ", value)).trials;
+  };
+  EXPECT_FALSE(trials("7").adaptive());
+  EXPECT_EQ(trials("7").min, 7);
+  const TrialDesign rule = trials("{half_width: 0.25}");
+  EXPECT_TRUE(rule.adaptive());
+  EXPECT_EQ(rule.min, 10);
+  EXPECT_EQ(rule.max, 500);
+  EXPECT_EQ(rule.half_width, 0.25);
+  EXPECT_EQ(rule.confidence, 0.95);
+  EXPECT_FALSE(trials("{min: 20, max: 20, confidence: 0.9}").adaptive());
+  EXPECT_EQ(trials("{min: 20, max: 20, confidence: 0.9}").confidence, 0.9);
+}
+
+TEST(Campaign, ASearchChoosesFromItsGrid) {
+  const Campaign campaign = Parsed(
+      "name: n\nmodels: [m]\ndataset: d\n"
+      "ber: {search: {loss: [10, 1], from: 1e-4, to: 1e-2, per_decade: 1}}\ninterval: bca\n");
+  ASSERT_TRUE(campaign.search.has_value());
+  EXPECT_THAT(campaign.search->losses, ElementsAre(1, 10));
+  EXPECT_THAT(campaign.ber, ElementsAre(1e-4, 1e-3, 1e-2));
+  EXPECT_EQ(campaign.trials.interval, IntervalMethod::kBca);
 }
 
 TEST(Campaign, ImagesTakeFourForms) {
@@ -93,7 +123,7 @@ TEST(Campaign, BitErrorRatesAreSortedAndDistinct) {
 }
 
 TEST(Campaign, IntegersMayBeWrittenWithAnExponent) {
-  EXPECT_EQ(Parsed(absl::StrCat(kMinimal, "trials: 1e3")).trials, 1000);
+  EXPECT_EQ(Parsed(absl::StrCat(kMinimal, "trials: 1e3")).trials.max, 1000);
   EXPECT_EQ(ErrorOf(absl::StrCat(kMinimal, "trials: 1.5e0")),
             "campaign.yaml:5:9: trials: expected an integer, found the number 1.5e0");
 }
@@ -164,7 +194,7 @@ TEST(Campaign, CountsOfFaultsHaveNoRate) {
   EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kCount);
   EXPECT_EQ(campaign.fault.count, 5);
   EXPECT_THAT(campaign.ber, IsEmpty());
-  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_EQ(campaign.trials.max, 3);
   EXPECT_THAT(ToJson(campaign), Not(HasSubstr("\"ber\"")));
 }
 
@@ -176,7 +206,7 @@ TEST(Campaign, ListsOfFaultsHaveOneTrial) {
   EXPECT_EQ(campaign.fault.list[0].tensor, "w");
   EXPECT_EQ(campaign.fault.list[0].index, 12);
   EXPECT_EQ(campaign.fault.list[0].bit, 3);
-  EXPECT_EQ(campaign.trials, 1);
+  EXPECT_EQ(campaign.trials.max, 1);
   EXPECT_THAT(ToJson(campaign), HasSubstr("\"trials\": 1,"));
 }
 
@@ -258,6 +288,7 @@ TEST(Campaign, ResolvedFormStatesEveryDefault) {
     1e-06
   ],
   "trials": 10,
+  "interval": "t",
   "images": "all",
   "folds": 0,
   "compute": "fp32",
@@ -285,8 +316,10 @@ TEST(Campaign, ReferenceNamesEveryField) {
   const std::string reference = CampaignReference();
   for (const char* row :
        {"| `name` | a name | required | Names the campaign in results and folders. |",
-        "| `trials` | an integer, 1 to 1000000 | `10` | Independent draws of faults in each cell. "
-        "Of a list of faults, 1. |",
+        "| `trials` | an integer or {min, max, half_width, confidence} | `10` | Independent draws "
+        "of faults in each cell. Of a list of faults, 1. A map: as many as it takes",
+        "| `trials.half_width` | a number, above 0 to 100 | `0.5` |",
+        "| `interval` | t, bca or bernstein | `t` |", "| `ber.search.from` |",
         "| `ber.per_decade` | an integer, 1 to 1000 | required |",
         "| `granularities[].head.types` | a list of q, k and v (at most 3), each q, k or v |",
         "| `images.first` |", "| `fault.sampling` | bernoulli or exact | `bernoulli` |",

@@ -107,6 +107,16 @@ std::string Meaning(const FaultModel& fault) {
   return text;
 }
 
+std::string Meaning(const TrialDesign& design) {
+  return absl::StrCat(design.min, " ", design.max, " ", design.half_width, " ", design.confidence,
+                      " ", IntervalMethodName(design.interval));
+}
+
+std::string Meaning(const BerSearch& search) {
+  return absl::StrCat(Joined(search.losses), " ", search.from, " ", search.to, " ",
+                      search.per_decade);
+}
+
 // All that a campaign says, member by member; ToJson has no part in it.
 std::string Meaning(const Campaign& campaign) {
   std::vector<std::string> lines = {
@@ -120,9 +130,11 @@ std::string Meaning(const Campaign& campaign) {
       Joined(campaign.surface.exclude),
       Meaning(campaign.fault),
       Joined(campaign.ber),
-      absl::StrCat(campaign.trials, " ", static_cast<int>(campaign.images.kind), " ",
-                   campaign.images.count, " ", campaign.folds, " ", campaign.compute, " ",
-                   campaign.keep_images, " ", static_cast<int>(campaign.attention_distance))};
+      Meaning(campaign.trials),
+      campaign.search ? Meaning(*campaign.search) : "",
+      absl::StrCat(static_cast<int>(campaign.images.kind), " ", campaign.images.count, " ",
+                   campaign.folds, " ", campaign.compute, " ", campaign.keep_images, " ",
+                   static_cast<int>(campaign.attention_distance))};
   for (const NumberFormat& format : campaign.formats) {
     lines.push_back(format.Name());
   }

@@ -15,7 +15,8 @@ from fractions import Fraction
 
 CELL_COLUMNS = """campaign model format fault granularity target bits ber trials images golden_top1 golden_top5
 top1_mean top1_std top1_min top1_max top1_p05 top1_median top1_p95 ci_low ci_high loss_mean top5_mean sdc_rate
-due_rate flips_mean vf cell relative_loss loss_per_mbit vf_low vf_high rank rank_low rank_high""".split()
+due_rate flips_mean vf cell interval confidence half_width_asked half_width_observed stopped inferences relative_loss
+loss_per_mbit vf_low vf_high rank rank_low rank_high""".split()
 TRIAL_COLUMNS = """campaign model format fault granularity target ber trial images top1 top5 sdc due flips
 faults_digest""".split()
 
@@ -187,6 +188,15 @@ def loss(cell):
     return Fraction(100 * golden["top1"], golden["images"]) - mean
 
 
+def inferences(cell, cells):
+    """Images of trials that flip something, and not what the same trial of the target flips at a lower rate."""
+    keys = "model", "format", "granularity", "target"
+    lower = [c for c in cells if all(c[k] == cell[k] for k in keys) and c["ber"] < cell["ber"]]
+    known = {(t["trial"], t["faults_digest"]) for c in lower for t in c["trials"]}
+    return sum(t["images"] for t in cell["trials"]
+               if t["flips"] > 0 and (t["trial"], t["faults_digest"]) not in known)
+
+
 def cell_row(cell, cells):
     golden, trials = cell["golden"], cell["trials"]
     n = len(trials)
@@ -203,13 +213,15 @@ def cell_row(cell, cells):
                sdc_rate=Fraction(100 * sum(t["sdc"] for t in trials), images),
                due_rate=Fraction(100 * sum(t["due"] for t in trials), images),
                flips_mean=Fraction(sum(t["flips"] for t in trials), n), top1_std="", ci_low="", ci_high="",
-               vf="", vf_low="", vf_high="", rank="", rank_low="", rank_high="",
+               interval="t", confidence=0.95, half_width_asked="", half_width_observed="", stopped="fixed",
+               inferences=inferences(cell, cells), vf="", vf_low="", vf_high="", rank="", rank_low="", rank_high="",
                relative_loss=100 * loss(cell) / Fraction(100 * golden["top1"], golden["images"]),
                loss_per_mbit=loss(cell) * 1000000 / cell["bits"])
     if n > 1:
         std = math.sqrt(sum((x - mean) ** 2 for x in top1) / (n - 1))
         half = student_975(n - 1) * std / math.sqrt(n)
-        row.update(top1_std=std, ci_low=float(mean) - half, ci_high=float(mean) + half)
+        row.update(top1_std=std, ci_low=float(mean) - half, ci_high=float(mean) + half,
+                   half_width_observed=half)
     siblings = [c for c in cells if c["trials"] and siblings_key(c) == siblings_key(cell)]
     others = [loss(c) for c in siblings if c is not cell]
     if others and sum(others) > 0:
