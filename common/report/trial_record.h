@@ -66,7 +66,8 @@ struct TrialRecord {
   TrialMeasurement measured;
 };
 
-// What differs, a line each: "fold 3: top1 is 171 stored, 172 now". Empty if nothing does.
+// What differs, a line each: "fold 3: top1 is 171 stored, 172 now". Empty if nothing does. How many
+// inferences it took is no part of it.
 std::vector<std::string> Differences(const TrialMeasurement& stored, const TrialMeasurement& now);
 
 // The kinds of devices of `stored` that are not those of `now`; empty if all are the same. Between

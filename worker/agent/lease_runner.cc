@@ -71,7 +71,7 @@ v1::AttentionDistances ToProto(const AttentionDistances& distances) {
   return message;
 }
 
-void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
+void FillReport(const TrialOutcome& outcome, const std::string& faults_digest,
                 const std::string& golden_digest, v1::TrialReport& report) {
   report.set_images(outcome.images);
   report.set_top1(outcome.top1);
@@ -87,7 +87,7 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   for (const int64_t flips : outcome.flips_per_bit) {
     report.add_flips_per_bit(flips);
   }
-  report.set_faults_digest(faults.Digest(surface));
+  report.set_faults_digest(faults_digest);
   report.set_golden_digest(golden_digest);
   report.set_outcome_digest(outcome.digest);
   report.set_inferences(outcome.inferences);
@@ -98,6 +98,32 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
     *report.mutable_attention() = ToProto(outcome.attention);
   }
 }
+
+// What is known of the trials of one fold by the digest of their faults. Fault sets nest over
+// rates, so trials at two rates may have the same: then one is run, and the other has its outcome.
+class KnownOutcomes {
+ public:
+  // True the first time.
+  bool IsNew(const std::string& faults_digest) {
+    return outcomes_.emplace(faults_digest, TrialOutcome()).second;
+  }
+  void Set(const std::string& faults_digest, TrialOutcome outcome) {
+    outcomes_[faults_digest] = std::move(outcome);
+  }
+  // Of the job that was run it says what it took; of others, that nothing was run.
+  TrialOutcome Of(const std::string& faults_digest, int64_t job) const {
+    TrialOutcome outcome = outcomes_.at(faults_digest);
+    if (outcome.id != job) {
+      outcome.id = job;
+      outcome.inferences = 0;
+      outcome.seconds = 0;
+    }
+    return outcome;
+  }
+
+ private:
+  std::map<std::string, TrialOutcome> outcomes_;
+};
 
 // Draws the faults of a lease's trials. What it is made of must outlive it.
 class TrialDraw {
@@ -328,15 +354,24 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
   }
   for (const auto& [fold, jobs] : by_fold) {
     ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(fold));
+    KnownOutcomes known;
     size_t next = 0;
     while (next < jobs.size()) {
       // As many trials together as their fault lists fit in memory: they share the golden pass.
       std::vector<FaultList> lists;
       lists.reserve(jobs.size() - next);  // the requests point into it
       std::vector<TrialRequest> requests;
+      std::vector<std::pair<int64_t, std::string>> reported;  // jobs, with the digests of faults
+      std::vector<std::string> run;                           // digests
       int64_t words = 0;
       for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
         ASSIGN_OR_RETURN(FaultList drawn, draw.Faults(*jobs[next]));
+        const std::string digest = drawn.Digest(bench.surface);
+        reported.emplace_back(jobs[next]->job_id(), digest);
+        if (!known.IsNew(digest)) {
+          continue;
+        }
+        run.push_back(digest);
         lists.push_back(std::move(drawn));
         for (const TensorFaults& tensor : lists.back().tensors) {
           words += static_cast<int64_t>(tensor.faults.size());
@@ -350,10 +385,13 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
       }
       ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
       for (size_t i = 0; i < outcomes->size(); ++i) {
+        known.Set(run[i], std::move((*outcomes)[i]));
+      }
+      for (const auto& [job, digest] : reported) {
         v1::OutcomeReport message;
         v1::TrialReport* trial = message.mutable_trial();
-        trial->set_job_id((*outcomes)[i].id);
-        FillReport((*outcomes)[i], lists[i], bench.surface, golden.digest, *trial);
+        trial->set_job_id(job);
+        FillReport(known.Of(digest, job), digest, golden.digest, *trial);
         report(std::move(message));
       }
     }
