@@ -121,7 +121,8 @@ def verdicts(comparisons):
     wide = [c for c in comparisons if not c.reached]
     apart = [c for c in comparisons if c.apart]
     images = [sum(side.images for side in sides) for sides in zip(*((c.full, c.adaptive) for c in comparisons))]
-    inferences = [sum(side.inferences for side in sides) for sides in zip(*((c.full, c.adaptive) for c in comparisons))]
+    inferences = [sum(side.inferences for side in sides)
+                  for sides in zip(*((c.full, c.adaptive) for c in comparisons))]
     ratio = images[0] / images[1]
     return [(f"half-width reached in {len(comparisons) - len(wide)} of {len(comparisons)} cells", not wide),
             (f"images: {images[0]} against {images[1]}, {ratio:.1f} times fewer (wanted: {WANTED_RATIO}); inferences "
@@ -164,7 +165,8 @@ def main(arguments):
     if chosen.uniform:
         run = campaigns.run(chosen, adaptive_campaign(chosen, "uniform", cells, chosen.half_width))
         uniform = compare(chosen, full, {cell: (chosen.half_width, run) for cell in full.cells})
-        report(f"For comparison: every cell asked for {chosen.half_width:g} pp, however wide full repeats are.", uniform)
+        report(f"For comparison: every cell asked for {chosen.half_width:g} pp, however wide full repeats are.",
+               uniform)
         campaigns.write_csv(chosen.out / "uniform.csv", [Comparison.HEADING] + [c.row() for c in uniform])
     return 0 if holds else 1
 
