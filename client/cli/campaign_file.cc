@@ -19,8 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // The cells of a model in one format. Errors if a target matches nothing, or the faults do not fit.
-absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::string& model,
-                                      const Surface& surface, const NumberFormat& format) {
+absl::StatusOr<CellCount> CellsInFormat(const Campaign& campaign, const std::string& model,
+                                        const Surface& surface, const NumberFormat& format) {
   const auto in = [&model](const absl::Status& status, absl::string_view field) {
     return Annotate(status, absl::StrCat(field, ": model '", model, "'"));
   };
@@ -28,7 +28,7 @@ absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::strin
   if (!cell_rates.ok()) {
     return in(cell_rates.status(), "fault");
   }
-  size_t cells = 0;
+  CellCount cells;
   for (const Granularity& granularity : campaign.granularities) {
     const absl::StatusOr<std::vector<Target>> targets = ExpandTargets(surface, granularity, format);
     if (!targets.ok()) {
@@ -39,14 +39,18 @@ absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::strin
       if (!rates.ok()) {
         return in(rates.status(), "fault");
       }
-      cells += rates->size();
+      if (campaign.search && granularity.ber.empty()) {
+        ++cells.searched;
+      } else {
+        cells.stated += static_cast<int64_t>(rates->size());
+      }
     }
   }
-  return static_cast<int64_t>(cells);
+  return cells;
 }
 
-absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string& name,
-                                     const std::string& folder) {
+absl::StatusOr<CellCount> CellsOfModel(const Campaign& campaign, const std::string& name,
+                                       const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(folder));
   const absl::StatusOr<Surface> surface =
       MakeSurface(snapshot.architecture, snapshot.Tensors(), campaign.surface);
@@ -59,10 +63,10 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
       return Annotate(defined, absl::StrCat("attention_distance: model '", name, "'"));
     }
   }
-  int64_t cells = 0;
+  CellCount cells;
   for (const NumberFormat& format : campaign.formats) {
-    ASSIGN_OR_RETURN(const int64_t in_format, CellsInFormat(campaign, name, *surface, format));
-    cells += in_format;
+    ASSIGN_OR_RETURN(const CellCount in_format, CellsInFormat(campaign, name, *surface, format));
+    cells.Add(in_format);
   }
   return cells;
 }
@@ -85,7 +89,8 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
                        " have the same name; rename one of the folders"));
     }
     name = plain;
-    RETURN_IF_ERROR(CellsOfModel(local.campaign, plain, folder).status());
+    ASSIGN_OR_RETURN(const CellCount cells, CellsOfModel(local.campaign, plain, folder));
+    local.cells.Add(cells);
   }
   ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside.string(),
                                                     data_roots, "data set", "--data-root"));
@@ -95,6 +100,17 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
 }
 
 }  // namespace
+
+void CellCount::Add(const CellCount& other) {
+  stated += other.stated;
+  searched += other.searched;
+}
+
+std::string FindDataset(const CampaignFile& file, const std::vector<std::string>& data_roots) {
+  return FindFolder(file.campaign.dataset, fs::absolute(file.path).parent_path().string(),
+                    data_roots, "data set", "--data-root")
+      .value_or("");
+}
 
 absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
   CampaignFile file;
@@ -125,7 +141,7 @@ absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
     if (!folder.ok()) {
       continue;
     }
-    const absl::StatusOr<int64_t> cells = CellsOfModel(file.campaign, name, *folder);
+    const absl::StatusOr<CellCount> cells = CellsOfModel(file.campaign, name, *folder);
     if (!cells.ok()) {
       return absl::InvalidArgumentError(absl::StrCat(file.path, ": ", cells.status().message()));
     }

@@ -24,10 +24,18 @@ struct CampaignFile {
 // Reads also the file of faults that the campaign may name, relative to its own.
 absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path);
 
+// The cells of some models of a campaign, in all formats.
+struct CellCount {
+  int64_t stated = 0;    // targets x rates
+  int64_t searched = 0;  // targets whose rates are searched for
+
+  void Add(const CellCount& other);
+};
+
 // The cells of each model of a campaign; none for models that are not on this machine.
 struct ModelCells {
   std::string model;
-  std::optional<int64_t> cells;
+  std::optional<CellCount> cells;
 };
 
 // Looks for the models beside the file and below the roots. Errors: InvalidArgument, the file
@@ -35,12 +43,16 @@ struct ModelCells {
 absl::StatusOr<std::vector<ModelCells>> CountCells(const CampaignFile& file,
                                                    const std::vector<std::string>& model_roots);
 
+// Where the campaign's data set is: beside the file, or below the roots. Empty if it is not there.
+std::string FindDataset(const CampaignFile& file, const std::vector<std::string>& data_roots);
+
 // For `run`: names may be paths, absolute or relative to the file. They become plain names (the
 // last part of the path) with the folder that each stands for.
 struct LocalCampaign {
   Campaign campaign;                          // with plain names
   std::map<std::string, std::string> models;  // name -> absolute folder
   std::string dataset_folder;                 // absolute
+  CellCount cells;                            // of all models
 };
 
 // Opens every model (headers only) and expands every target, so that mistakes show before anything

@@ -8,8 +8,6 @@
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
-namespace {
-
 std::string DurationText(double seconds) {
   const auto total = static_cast<int64_t>(std::ceil(seconds));
   if (total >= 3600) {
@@ -18,8 +16,6 @@ std::string DurationText(double seconds) {
   return total >= 60 ? absl::StrFormat("%dm%02ds", total / 60, total % 60)
                      : absl::StrFormat("%ds", total);
 }
-
-}  // namespace
 
 void Session::Finish(const absl::Status& status) {
   if (status.ok()) {

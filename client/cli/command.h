@@ -55,6 +55,8 @@ void AddWorkers(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);
 
+// "1h02m", "3m05s", "7s"; rounded up.
+std::string DurationText(double seconds);
 // A campaign's state as JSON, and as one line for people.
 std::string StatusJson(const CampaignStatus& status);
 std::string StatusLine(const CampaignStatus& status);

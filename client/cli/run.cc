@@ -5,13 +5,17 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cli/campaign_file.h"
 #include "client/cli/command.h"
+#include "client/cli/earlier_run.h"
 #include "client/cli/fleet.h"
+#include "client/cli/forecast.h"
+#include "client/cli/image_count.h"
 #include "client/cli/progress.h"
 #include "client/cli/result_files.h"
 #include "client/cli/run_directory.h"
@@ -33,6 +37,7 @@ struct Flags {
   std::string out;
   std::string resume;
   std::string device = "cpu";
+  std::string like;
   int workers = 1;
   FleetOptions fleet;
   bool allow_torchscript = false;
@@ -63,6 +68,20 @@ absl::Status CheckCodeAllowed(const LocalCampaign& local, bool allow_torchscript
   return absl::OkStatus();
 }
 
+// Before anything starts.
+absl::Status TellForecast(const Flags& flags, const LocalCampaign& local) {
+  std::optional<EarlierRun> earlier;
+  if (!flags.like.empty()) {
+    ASSIGN_OR_RETURN(earlier, ReadEarlierRun(flags.like));
+  }
+  const Forecast forecast =
+      MakeForecast(local.campaign, local.cells, static_cast<int>(local.campaign.models.size()),
+                   CountImages(local.dataset_folder));
+  std::cerr << local.campaign.name << ":\n"
+            << ForecastText(local.campaign, forecast, earlier ? &*earlier : nullptr);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   if (!flags.resume.empty()) {
     return RunDirectory::Open(flags.resume);
@@ -71,6 +90,7 @@ absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   ASSIGN_OR_RETURN(const LocalCampaign local,
                    ResolveLocally(file, flags.model_roots, flags.data_roots));
   RETURN_IF_ERROR(CheckCodeAllowed(local, flags.allow_torchscript));
+  RETURN_IF_ERROR(TellForecast(flags, local));
   RunState state;
   state.request_id = RandomHex() + RandomHex();
   state.campaign_json = ToJson(local.campaign);
@@ -206,6 +226,10 @@ void AddRun(CLI::App& app, Session& session) {
                  "run models that come as code (model.ts), with your rights; kept for --resume")
       ->excludes(resume);
   command->add_option("--cache", flags->fleet.cache, "folder for preprocessed pixels");
+  command
+      ->add_option("--like", flags->like,
+                   "directory of an earlier run, to take speed and deviations from")
+      ->excludes(resume);
   command
       ->add_option("--lease-work-seconds", flags->fleet.lease_work_seconds,
                    "work that a worker takes at a time")

@@ -1,7 +1,12 @@
 #include <iostream>
+#include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/campaign_file.h"
 #include "client/cli/command.h"
+#include "client/cli/earlier_run.h"
+#include "client/cli/forecast.h"
+#include "client/cli/image_count.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -9,25 +14,58 @@ namespace {
 
 struct Flags {
   std::string file;
+  std::string like;
   std::vector<std::string> model_roots;
+  std::vector<std::string> data_roots;
 };
+
+std::string ModelText(const Campaign& campaign, const ModelCells& model) {
+  if (!model.cells.has_value()) {
+    return absl::StrCat("  ", model.model,
+                        ": not on this machine; its targets are checked when a worker opens it\n");
+  }
+  std::string text = absl::StrCat("  ", model.model, ": ");
+  if (model.cells->stated > 0 || !campaign.search) {
+    const int64_t cells = model.cells->stated;
+    absl::StrAppend(
+        &text, cells, " cells, ", cells * campaign.trials.min,
+        campaign.trials.adaptive() ? absl::StrCat(" to ", cells * campaign.trials.max) : "",
+        " trials", model.cells->searched > 0 ? "; " : "");
+  }
+  if (model.cells->searched > 0) {
+    const int64_t targets = model.cells->searched;
+    absl::StrAppend(&text, targets, targets == 1 ? " target, whose" : " targets, whose",
+                    " rates are searched among ", campaign.ber.size());
+  }
+  return text + "\n";
+}
 
 absl::Status Validate(const Flags& flags, bool json) {
   ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
   ASSIGN_OR_RETURN(const std::vector<ModelCells> models, CountCells(file, flags.model_roots));
+  std::optional<EarlierRun> earlier;
+  if (!flags.like.empty()) {
+    ASSIGN_OR_RETURN(earlier, ReadEarlierRun(flags.like));
+  }
   if (json) {
     std::cout << ToJson(file.campaign) << "\n";
     return absl::OkStatus();
   }
   std::cout << flags.file << ": valid\n";
+  CellCount cells;
+  int here = 0;
   for (const ModelCells& model : models) {
+    std::cout << ModelText(file.campaign, model);
     if (model.cells.has_value()) {
-      std::cout << "  " << model.model << ": " << *model.cells << " cells, "
-                << *model.cells * file.campaign.trials.max << " trials\n";
-    } else {
-      std::cout << "  " << model.model
-                << ": not on this machine; its targets are checked when a worker opens it\n";
+      cells.Add(*model.cells);
+      ++here;
     }
+  }
+  if (here > 0) {
+    const std::string dataset = FindDataset(file, flags.data_roots);
+    const Forecast forecast = MakeForecast(file.campaign, cells, here,
+                                           dataset.empty() ? std::nullopt : CountImages(dataset));
+    std::cout << ForecastText(file.campaign, forecast, earlier ? &*earlier : nullptr);
   }
   return absl::OkStatus();
 }
@@ -35,12 +73,18 @@ absl::Status Validate(const Flags& flags, bool json) {
 }  // namespace
 
 void AddValidate(CLI::App& app, Session& session) {
-  CLI::App* command = app.add_subcommand("validate", "Check a campaign file");
+  CLI::App* command =
+      app.add_subcommand("validate", "Check a campaign file, and say what it will take");
   auto flags = std::make_shared<Flags>();
   command->add_option("FILE", flags->file, "campaign file")->required();
   command
       ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
       ->envname("BITQUAKE_MODEL_ROOT");
+  command
+      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
+      ->envname("BITQUAKE_DATA_ROOT");
+  command->add_option("--like", flags->like,
+                      "directory of an earlier run, to take speed and deviations from");
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake validate campaign.yaml");
   command->callback([flags, &session] { session.Finish(Validate(*flags, session.flags.json)); });
