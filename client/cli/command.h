@@ -52,6 +52,7 @@ void AddResults(CLI::App& app, Session& session);
 void AddReplay(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
+void AddDoctor(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);
 
