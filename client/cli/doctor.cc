@@ -121,8 +121,7 @@ void AddDoctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
       "doctor", "Say what a worker here computes with, and how faithful its compute modes are");
   auto flags = std::make_shared<Flags>();
-  command->add_option("--device", flags->device, "cpu, cuda, or cuda:NUMBER")
-      ->capture_default_str();
+  AddDeviceFlag(*command, &flags->device);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
       ->check(CLI::Range(0, 1024));
   CLI::Option* fidelity = command->add_flag(
