@@ -181,7 +181,7 @@ absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool deta
     }
     return impl_->FromGrpc(stream->Finish());
   }));
-  FillGoldens(results);
+  RETURN_IF_ERROR(FillGoldens(results));
   return results;
 }
 

@@ -23,15 +23,18 @@ namespace bitquake {
 struct CampaignStatus {
   std::string id;
   std::string name;
-  std::string state;  // probing | running | paused | done | cancelled | failed
-  std::string error;  // why it failed
-  int64_t jobs_total = 0;
+  std::string state;          // probing | running | paused | done | cancelled | failed
+  std::string error;          // why it failed
+  int64_t jobs_total = 0;     // known to be needed: of an adaptive campaign, or a search, it grows
+  int64_t jobs_expected = 0;  // in the end: jobs_total, or an estimate while that grows
   int64_t jobs_done = 0;
   int64_t jobs_poisoned = 0;
   int64_t jobs_leased = 0;
   int64_t images_done = 0;
-  double images_per_second = 0;  // 0: unknown
-  double eta_seconds = 0;        // 0: unknown
+  int64_t images_without_flips = 0;  // of them: known without inference, for nothing was flipped
+  int64_t images_copied = 0;         // of them: of trials with the same faults as another
+  double images_per_second = 0;      // 0: unknown
+  double eta_seconds = 0;            // 0: unknown
   int workers = 0;
   int64_t cells = 0;
   std::string worst_cell;       // "model int8 blocks.0 at 1.00e-05"; empty: unknown
@@ -60,7 +63,7 @@ struct CampaignResults {
   std::vector<ModelInfo> models;
   std::vector<GoldenResult> goldens;
   std::vector<std::string> device_kinds;
-  std::vector<CellResult> cells;          // in the campaign's order, golden filled in
+  std::vector<CellResult> cells;          // in the campaign's order, golden and rule filled in
   std::vector<FoldMembers> fold_members;  // if details were asked for and images are kept
 };
 

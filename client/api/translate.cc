@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
+#include "common/campaign/campaign.h"
+#include "common/report/precision.h"
 
 namespace bitquake {
 namespace {
@@ -64,7 +66,8 @@ void TakeInfo(const v1::CampaignInfo& info, CampaignResults& results) {
   }
   for (const v1::GoldenResult& golden : info.goldens()) {
     results.goldens.push_back({golden.model(), golden.format(), golden.images(), golden.top1(),
-                               golden.top5(), AttentionFrom(golden.attention())});
+                               golden.top5(), AttentionFrom(golden.attention()),
+                               golden.least_fold_top1(), golden.most_fold_top1()});
   }
   results.device_kinds.assign(info.device_kinds().begin(), info.device_kinds().end());
 }
@@ -94,10 +97,13 @@ absl::Status TakeFold(const v1::FoldImages& part, CampaignResults& results) {
 
 // Null if there is none. Cells come in the order of their numbers, trials too.
 TrialResult* FindTrial(CampaignResults& results, int64_t cell, uint32_t trial) {
-  if (cell < 0 || cell >= static_cast<int64_t>(results.cells.size())) {
+  const auto owner =
+      std::lower_bound(results.cells.begin(), results.cells.end(), cell,
+                       [](const CellResult& c, int64_t number) { return c.number < number; });
+  if (owner == results.cells.end() || owner->number != cell) {
     return nullptr;
   }
-  std::vector<TrialResult>& trials = results.cells[cell].trials;
+  std::vector<TrialResult>& trials = owner->trials;
   const auto found =
       std::lower_bound(trials.begin(), trials.end(), trial,
                        [](const TrialResult& t, uint32_t number) { return t.trial < number; });
@@ -133,6 +139,21 @@ absl::Status TakeAttention(const v1::TrialAttention& attention, CampaignResults&
   return absl::OkStatus();
 }
 
+absl::Status FillPrecision(CampaignResults& results) {
+  ASSIGN_OR_RETURN(const Campaign campaign,
+                   ParseCampaign(results.resolved_json, results.status.id));
+  ASSIGN_OR_RETURN(const std::vector<VariantPrecision> variants,
+                   PrecisionOfVariants(campaign, results.goldens));
+  for (CellResult& cell : results.cells) {
+    for (const VariantPrecision& variant : variants) {
+      if (variant.model == cell.key.model && variant.format == cell.key.format) {
+        cell.precision = variant.rule;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 TrialCounts CountsFrom(const v1::TrialCounts& from) {
   return {from.images(),      from.top1(), from.top5(), from.golden_top1(),
           from.golden_top5(), from.sdc(),  from.due(),  from.inferences()};
@@ -151,6 +172,9 @@ CampaignStatus FromProto(const v1::CampaignStatus& from) {
   status.jobs_poisoned = from.jobs_poisoned();
   status.jobs_leased = from.jobs_leased();
   status.images_done = from.images_done();
+  status.jobs_expected = from.jobs_expected();
+  status.images_without_flips = from.images_without_flips();
+  status.images_copied = from.images_copied();
   status.images_per_second = from.images_per_second();
   status.eta_seconds = from.eta_seconds();
   status.workers = from.workers();
@@ -178,6 +202,7 @@ absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t tria
                   from.granularity_index(),
                   from.target(),
                   from.ber(),
+                  from.fault(),
                   trial,
                   {}};
   record.finished = from.finished();
@@ -219,7 +244,7 @@ absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {
   return TakeAttention(batch.attention(), results);
 }
 
-void FillGoldens(CampaignResults& results) {
+absl::Status FillGoldens(CampaignResults& results) {
   std::map<std::pair<std::string, std::string>, const GoldenResult*> by_variant;
   for (const GoldenResult& golden : results.goldens) {
     by_variant[{golden.model, golden.format}] = &golden;
@@ -232,6 +257,7 @@ void FillGoldens(CampaignResults& results) {
       cell.golden = *golden->second;
     }
   }
+  return FillPrecision(results);
 }
 
 }  // namespace bitquake

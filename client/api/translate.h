@@ -17,8 +17,8 @@ absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t tria
 // do not fit each other.
 absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results);
 
-// Gives each cell its golden. Cells whose golden is not known on all images yet lose their trials:
-// what they would add up to could not be stated.
-void FillGoldens(CampaignResults& results);
+// Gives each cell its golden, and the rule of its interval. Cells whose golden is not known on all
+// images yet lose their trials: what they would add up to could not be stated.
+absl::Status FillGoldens(CampaignResults& results);
 
 }  // namespace bitquake

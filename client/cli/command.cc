@@ -80,10 +80,13 @@ std::string StatusJson(const CampaignStatus& s) {
                                  {"state", s.state},
                                  {"error", s.error},
                                  {"jobs_total", s.jobs_total},
+                                 {"jobs_expected", s.jobs_expected},
                                  {"jobs_done", s.jobs_done},
                                  {"jobs_poisoned", s.jobs_poisoned},
                                  {"jobs_leased", s.jobs_leased},
                                  {"images_done", s.images_done},
+                                 {"images_without_flips", s.images_without_flips},
+                                 {"images_copied", s.images_copied},
                                  {"images_per_second", s.images_per_second},
                                  {"eta_seconds", s.eta_seconds},
                                  {"workers", s.workers},
@@ -96,12 +99,25 @@ std::string StatusJson(const CampaignStatus& s) {
   return json.dump();
 }
 
+std::string JobsText(const CampaignStatus& s) {
+  // While trials are planned as they come, the number in the end is an estimate.
+  return s.jobs_expected > s.jobs_total ? absl::StrCat(s.jobs_done, "/~", s.jobs_expected)
+                                        : absl::StrCat(s.jobs_done, "/", s.jobs_total);
+}
+
+std::string SavingsLine(const CampaignStatus& s) {
+  const int64_t run = s.images_done - s.images_without_flips - s.images_copied;
+  return absl::StrCat("inferences: ", run, " images run; ", s.images_without_flips,
+                      " known without, for nothing was flipped; ", s.images_copied,
+                      " for another trial had the same faults");
+}
+
 std::string StatusLine(const CampaignStatus& s) {
   std::string line = absl::StrCat(s.name, ": ", s.state);
   if (s.state == "probing") {
     return line;
   }
-  absl::StrAppend(&line, " ", s.jobs_done, "/", s.jobs_total, " jobs");
+  absl::StrAppend(&line, " ", JobsText(s), " jobs");
   if (s.jobs_poisoned > 0) {
     absl::StrAppend(&line, ", ", s.jobs_poisoned, " poisoned");
   }

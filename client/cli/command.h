@@ -62,5 +62,9 @@ void AddVersion(CLI::App& app, Session& session);
 // A campaign's state as JSON, and as one line for people.
 std::string StatusJson(const CampaignStatus& status);
 std::string StatusLine(const CampaignStatus& status);
+// "12/40"; "12/~40" while 40 is an estimate.
+std::string JobsText(const CampaignStatus& status);
+// What the images that are done took, and what was known without running them.
+std::string SavingsLine(const CampaignStatus& status);
 
 }  // namespace bitquake

@@ -22,7 +22,7 @@ absl::Status List(const Session& session) {
   std::cout << absl::StrFormat("%-36s %-10s %16s  %s\n", "ID", "STATE", "JOBS", "SUBMITTED");
   for (const CampaignStatus& c : campaigns) {
     std::cout << absl::StrFormat(
-        "%-36s %-10s %16s  %s\n", c.id, c.state, absl::StrCat(c.jobs_done, "/", c.jobs_total),
+        "%-36s %-10s %16s  %s\n", c.id, c.state, JobsText(c),
         absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMillis(c.submitted_unix_ms),
                          absl::LocalTimeZone()));
   }

@@ -1,11 +1,14 @@
-// The files that a campaign leaves: cells.csv, trials.csv, campaign.json; images.csv and folds.csv
-// of one that keeps images, mad.csv of one that measures attention distance.
+// The files that a campaign leaves: cells.csv, trials.csv, thresholds.csv, campaign.json;
+// images.csv and folds.csv of one that keeps images, mad.csv of one that measures attention
+// distance, mad_vf.csv if it also hits heads, bits.csv of one that hits bit positions apart.
 #pragma once
 
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "client/api/client.h"
+#include "common/report/results.h"
 
 namespace bitquake {
 
@@ -15,7 +18,11 @@ std::string CampaignJson(const CampaignResults& results);
 // Writes the files into `folder`, each whole or not at all.
 absl::Status WriteResultFiles(const std::string& folder, const CampaignResults& results);
 
-// Golden accuracies as lines for a terminal.
-std::string GoldenTable(const CampaignResults& results);
+// By the campaign's seed and confidence, and for the losses that it searches, if it does.
+Derivation DerivationOf(const CampaignResults& results);
+
+// All that a campaign found as text for a terminal: accuracies without faults, cells; then what
+// there is of thresholds, ranks, bit positions and MAD against VF.
+absl::StatusOr<std::string> ResultTables(const CampaignResults& results);
 
 }  // namespace bitquake

@@ -4,19 +4,44 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/campaign_store.h"
 #include "client/cli/command.h"
 #include "client/cli/result_files.h"
+#include "client/cli/run_directory.h"
 #include "common/base/status_macros.h"
+#include "common/report/bits.h"
+#include "common/report/figure_table.h"
+#include "common/report/mad_vf.h"
+#include "common/report/thresholds.h"
 
 namespace bitquake {
 namespace {
 
 struct Flags {
-  std::string id;
+  std::string campaign;
   std::string format = "table";
   bool trials = false;
+  bool thresholds = false;
+  bool bits = false;
+  bool mad_vf = false;
   std::string out;
+
+  bool one_table() const { return thresholds || bits || mad_vf; }
 };
+
+absl::StatusOr<CampaignResults> Fetch(const Flags& flags, const Session& session) {
+  const bool details = !flags.out.empty();
+  if (!IsRunDirectory(flags.campaign)) {
+    return session.Connect()->Results(flags.campaign, details);
+  }
+  ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(flags.campaign));
+  CampaignResults results;
+  RETURN_IF_ERROR(AskRun(run, [&](Client& client, const std::string& id) -> absl::Status {
+    ASSIGN_OR_RETURN(results, client.Results(id, details));
+    return absl::OkStatus();
+  }));
+  return results;
+}
 
 absl::Status WriteInto(const std::string& folder, const CampaignResults& results) {
   std::error_code error;
@@ -30,24 +55,57 @@ absl::Status WriteInto(const std::string& folder, const CampaignResults& results
   return absl::OkStatus();
 }
 
+// One of the derived tables: its figures, and the same for a terminal.
+struct DerivedTable {
+  FigureTable figures;
+  std::string text;
+};
+
+absl::StatusOr<DerivedTable> Derive(const Flags& flags, const CampaignResults& results) {
+  const Derivation derivation = DerivationOf(results);
+  if (flags.bits) {
+    return DerivedTable{BitFigures(results.cells), BitsTable(results.cells)};
+  }
+  if (flags.mad_vf) {
+    const std::vector<MadVfCorrelation> found = CorrelateMadWithVf(results.cells, derivation);
+    return DerivedTable{MadVfFigures(found), MadVfTable(found)};
+  }
+  ASSIGN_OR_RETURN(const std::vector<TargetThresholds> found,
+                   FindTargetThresholds(results.cells, derivation));
+  return DerivedTable{ThresholdFigures(found), ThresholdsTable(found)};
+}
+
+absl::StatusOr<std::string> Text(const Flags& flags, const std::string& format,
+                                 const CampaignResults& results) {
+  if (flags.trials) {
+    return TrialsCsv(results.cells);
+  }
+  if (flags.one_table()) {
+    ASSIGN_OR_RETURN(const DerivedTable table, Derive(flags, results));
+    return format == "csv"    ? ToCsv(table.figures)
+           : format == "json" ? ToJson(table.figures)
+                              : table.text;
+  }
+  if (format == "csv") {
+    return CellsCsv(results.cells, DerivationOf(results));
+  }
+  if (format == "json") {
+    return CellsJson(results.cells, DerivationOf(results));
+  }
+  return ResultTables(results);
+}
+
 absl::Status Results(const Flags& flags, const Session& session) {
-  if (flags.trials && (flags.format == "json" || session.flags.json)) {
+  const std::string format = session.flags.json ? "json" : flags.format;
+  if (flags.trials && format == "json") {
     return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
   }
-  ASSIGN_OR_RETURN(const CampaignResults results,
-                   session.Connect()->Results(flags.id, /*details=*/!flags.out.empty()));
+  ASSIGN_OR_RETURN(const CampaignResults results, Fetch(flags, session));
   if (!flags.out.empty()) {
     return WriteInto(flags.out, results);
   }
-  if (flags.trials) {
-    std::cout << TrialsCsv(results.cells);
-  } else if (flags.format == "csv") {
-    std::cout << CellsCsv(results.cells);
-  } else if (flags.format == "json" || session.flags.json) {
-    std::cout << CellsJson(results.cells) << "\n";
-  } else {
-    std::cout << GoldenTable(results) << CellsTable(results.cells);
-  }
+  ASSIGN_OR_RETURN(const std::string text, Text(flags, format, results));
+  std::cout << text;
   return absl::OkStatus();
 }
 
@@ -56,11 +114,21 @@ absl::Status Results(const Flags& flags, const Session& session) {
 void AddResults(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("results", "Print a campaign's results so far");
   auto flags = std::make_shared<Flags>();
-  command->add_option("ID", flags->id, "campaign, as `bitquake list` names it")->required();
+  command
+      ->add_option("CAMPAIGN", flags->campaign,
+                   "run directory, or a campaign as `bitquake list` names it")
+      ->required();
   command->add_option("--format", flags->format, "table, csv or json")
       ->check(CLI::IsMember({"table", "csv", "json"}))
       ->capture_default_str();
-  command->add_flag("--trials", flags->trials, "every trial, as trials.csv");
+  CLI::Option_group* what = command->add_option_group("instead of the cells");
+  what->add_flag("--trials", flags->trials, "every trial, as trials.csv");
+  what->add_flag("--thresholds", flags->thresholds,
+                 "the BER at which each target loses 1, 5 and 10 pp, as thresholds.csv");
+  what->add_flag("--bits", flags->bits, "the loss by bit position, as bits.csv");
+  what->add_flag("--mad-vf", flags->mad_vf,
+                 "attention distance against VF over heads, as mad_vf.csv");
+  what->require_option(0, 1);
   command->add_option("--out", flags->out,
                       "folder to write the files of a run into, rather than print; what the "
                       "campaign kept of images and heads is among them");

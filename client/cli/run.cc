@@ -167,10 +167,11 @@ absl::Status Run(const Flags& flags, Session& session) {
   RETURN_IF_ERROR(results.status());
   RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));
   if (session.flags.json) {
-    std::cout << CellsJson(results->cells) << "\n";
+    std::cout << CellsJson(results->cells, DerivationOf(*results)) << "\n";
   } else if (!results->cells.empty()) {
-    std::cout << GoldenTable(*results) << CellsTable(results->cells) << "results: " << run.folder()
-              << "\n";
+    ASSIGN_OR_RETURN(const std::string tables, ResultTables(*results));
+    std::cout << tables << SavingsLine(results->status) << "\n"
+              << "results: " << run.folder() << "\n";
   }
   session.FinishCampaign(last);
   return absl::OkStatus();

@@ -13,6 +13,9 @@ absl::Status Show(const std::string& id, const Session& session) {
     return absl::OkStatus();
   }
   std::cout << StatusLine(status) << "\n";
+  if (status.images_done > 0) {
+    std::cout << SavingsLine(status) << "\n";
+  }
   if (!status.error.empty()) {
     std::cout << "error: " << status.error << "\n";
   }

@@ -23,7 +23,7 @@ absl::Status Validate(const Flags& flags, bool json) {
   for (const ModelCells& model : models) {
     if (model.cells.has_value()) {
       std::cout << "  " << model.model << ": " << *model.cells << " cells, "
-                << *model.cells * file.campaign.trials << " trials\n";
+                << *model.cells * file.campaign.trials.max << " trials\n";
     } else {
       std::cout << "  " << model.model
                 << ": not on this machine; its targets are checked when a worker opens it\n";

@@ -14,6 +14,7 @@
 #include "common/campaign/granularity_entry.h"
 #include "common/campaign/scalar.h"
 #include "common/campaign/schema.h"
+#include "common/campaign/trials_schema.h"
 #include "common/campaign/validate.h"
 
 namespace bitquake {
@@ -100,11 +101,14 @@ absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
   }
   campaign.quantization = QuantizationFromJson(json);
   campaign.surface = SurfaceFromJson(json.at("surface"));
-  campaign.fault = FaultFromJson(json.at("fault"));
+  campaign.faults = FaultsFromJson(json.at("fault"));
   if (json.contains("ber")) {
-    campaign.ber = BerFromJson(json.at("ber"));
+    campaign.search = SearchFromJson(json.at("ber"));
+    campaign.ber = campaign.search ? LogGrid(campaign.search->from, campaign.search->to,
+                                             campaign.search->per_decade)
+                                   : BerFromJson(json.at("ber"));
   }
-  campaign.trials = json.at("trials").get<int>();
+  campaign.trials = TrialsFromJson(json.at("trials"), json.at("interval"));
   campaign.images = ImagesFromJson(json.at("images"));
   campaign.folds = json.at("folds").get<int>();
   campaign.compute = json.at("compute").get<std::string>();
@@ -162,11 +166,12 @@ std::string ToJson(const Campaign& campaign) {
       {"observer", ObserverToJson(campaign.quantization.percentile)},
       {"surface", SurfaceToJson(campaign.surface)},
       {"granularities", std::move(granularities)},
-      {"fault", ToJson(campaign.fault)}};
-  if (campaign.fault.HasBer()) {
-    json["ber"] = campaign.ber;
+      {"fault", ToJson(campaign.faults)}};
+  if (HaveBer(campaign.faults)) {
+    json["ber"] = campaign.search ? ToJson(*campaign.search) : Json(campaign.ber);
   }
-  json["trials"] = campaign.trials;
+  json["trials"] = TrialsToJson(campaign.trials);
+  json["interval"] = IntervalMethodName(campaign.trials.interval);
   json["images"] = ImagesToJson(campaign.images);
   json["folds"] = campaign.folds;
   json["compute"] = campaign.compute;
@@ -174,6 +179,18 @@ std::string ToJson(const Campaign& campaign) {
   json["attention_distance"] =
       kAttentionDistances[static_cast<size_t>(campaign.attention_distance)];
   return json.dump(2) + "\n";
+}
+
+absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::string_view label) {
+  if (campaign.faults.size() == 1) {
+    return &campaign.faults.front();
+  }
+  for (const FaultModel& fault : campaign.faults) {
+    if (fault.Label() == label) {
+      return &fault;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("the campaign has no fault model '", label, "'"));
 }
 
 absl::Status CheckPlainName(absl::string_view name) {

@@ -4,16 +4,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/campaign/ber_search.h"
 #include "common/campaign/fault_entry.h"
 #include "common/fault/fault_list.h"
 #include "common/fault/number_format.h"
 #include "common/fault/target.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 
@@ -37,9 +40,12 @@ struct Campaign {
   Quantization quantization;
   SurfaceSelection surface;
   std::vector<Granularity> granularities;
-  FaultModel fault;
-  std::vector<double> ber;  // ascending, distinct, in [0, 1]; none if the fault model has none
-  int trials = 10;
+  std::vector<FaultModel> faults = std::vector<FaultModel>(1);  // of distinct labels
+  // Ascending, distinct, in [0, 1]; none if no fault model has any. With `search`, the grid that it
+  // chooses from.
+  std::vector<double> ber;
+  std::optional<BerSearch> search;
+  TrialDesign trials;  // with `interval`
   ImageSelection images;
   int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
   std::string compute = "fp32";
@@ -48,6 +54,10 @@ struct Campaign {
   enum class AttentionDistance { kNone, kGolden, kFaulty };
   AttentionDistance attention_distance = AttentionDistance::kNone;
 };
+
+// The fault model that a cell of the campaign names; the only one of a campaign with one, whatever
+// its name (older stores have shorter ones). Errors: InvalidArgument.
+absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::string_view label);
 
 // Limits on what a file may ask for; beyond them it is refused.
 inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;

@@ -1,5 +1,6 @@
 #include "common/campaign/schema.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "common/campaign/granularity_entry.h"
 #include "common/campaign/granularity_schema.h"
 #include "common/campaign/shared_types.h"
+#include "common/campaign/trials_schema.h"
 
 namespace bitquake {
 namespace {
@@ -21,7 +23,8 @@ constexpr uint64_t kMaxFolds = 1'000'000;
 constexpr uint64_t kMaxImages = 1'000'000'000;
 constexpr size_t kMaxNameCharacters = 1024;
 constexpr size_t kMaxFormatCharacters = 32;
-constexpr char kBerMeaning[] = "Bit-error rates: a rate, a list of rates, or a logarithmic grid";
+constexpr char kBerMeaning[] =
+    "Bit-error rates: a rate, a list of rates, a logarithmic grid, or a search for thresholds";
 
 // Models and data sets: which paths are right is for the one who opens them to say.
 FieldType ResourceType(std::string noun) {
@@ -106,15 +109,15 @@ std::optional<Complaint> CheckSpread(const Json& campaign) {
 }
 
 // What a campaign without bit-error rates must not have, and what every other needs.
-std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& fault) {
-  if (fault.HasBer()) {
+std::optional<Complaint> CheckRates(const Json& campaign, const std::vector<FaultModel>& faults) {
+  if (HaveBer(faults)) {
     return campaign.contains("ber")
                ? std::nullopt
                : std::optional<Complaint>({"", absl::StrCat("missing field 'ber': ", kBerMeaning)});
   }
   const std::string why = absl::StrCat(
       "does not apply: ",
-      fault.kind == FaultModel::Kind::kList ? "a list of faults" : "a 'count' of faults",
+      faults.front().kind == FaultModel::Kind::kList ? "a list of faults" : "a 'count' of faults",
       " has no bit-error rate; remove it");
   if (campaign.contains("ber")) {
     return Complaint{"ber", why};
@@ -137,23 +140,49 @@ std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& faul
 }
 
 // Every trial of a list is the same.
-std::optional<Complaint> CheckTrials(const Json& campaign, const FaultModel& fault) {
-  if (fault.kind == FaultModel::Kind::kList && campaign.at("trials").get<int>() > 1) {
+std::optional<Complaint> CheckTrials(const Json& campaign, const std::vector<FaultModel>& faults) {
+  const bool has_list = std::any_of(faults.begin(), faults.end(), [](const FaultModel& fault) {
+    return fault.kind == FaultModel::Kind::kList;
+  });
+  const TrialDesign design = TrialsFromJson(campaign.at("trials"), campaign.at("interval"));
+  if (has_list && design.max > 1) {
     return Complaint{"trials", "every trial of a list of faults is the same; give 1"};
+  }
+  const bool searches = campaign.contains("ber") && SearchFromJson(campaign.at("ber")).has_value();
+  return CheckTrialDesign(design, searches);
+}
+
+// Where fault model `i` stands.
+std::string PlaceOf(const Json& campaign, size_t i) {
+  return campaign.at("fault").is_array() ? absl::StrCat("fault.", i) : "fault";
+}
+
+// Results tell fault models apart by their labels.
+std::optional<Complaint> CheckLabels(const Json& campaign, const std::vector<FaultModel>& faults) {
+  std::map<std::string, size_t> first_with;
+  for (size_t i = 0; i < faults.size(); ++i) {
+    const auto [twin, fresh] = first_with.emplace(faults[i].Label(), i);
+    if (!fresh) {
+      return Complaint{PlaceOf(campaign, i),
+                       absl::StrCat("is named '", twin->first, "' in the results, as is item ",
+                                    twin->second, "; put one of them in another campaign")};
+    }
   }
   return std::nullopt;
 }
 
 // Words of each format must have the bits that are spoken of.
-std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fault) {
+std::optional<Complaint> CheckFormats(const Json& campaign, const std::vector<FaultModel>& faults) {
   const auto complaint = [](std::string part, const absl::Status& status) {
     return Complaint{std::move(part), std::string(status.message())};
   };
   std::optional<NumberFormat> narrowest;
   for (const Json& name : campaign.at("formats")) {
     const NumberFormat format = NumberFormat::FromName(name.get<std::string>()).value();
-    if (const absl::Status status = CheckFaultModel(fault, format); !status.ok()) {
-      return complaint("fault", status);
+    for (size_t i = 0; i < faults.size(); ++i) {
+      if (const absl::Status status = CheckFaultModel(faults[i], format); !status.ok()) {
+        return complaint(PlaceOf(campaign, i), status);
+      }
     }
     if (!narrowest || format.bits < narrowest->bits) {
       narrowest = format;
@@ -169,9 +198,10 @@ std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fa
 }
 
 std::optional<Complaint> CheckCampaign(const Json& campaign) {
-  const FaultModel fault = FaultFromJson(campaign.at("fault"));
-  for (const auto& complaint : {CheckRates(campaign, fault), CheckTrials(campaign, fault),
-                                CheckFormats(campaign, fault), CheckSpread(campaign)}) {
+  const std::vector<FaultModel> faults = FaultsFromJson(campaign.at("fault"));
+  for (const auto& complaint :
+       {CheckRates(campaign, faults), CheckTrials(campaign, faults), CheckFormats(campaign, faults),
+        CheckLabels(campaign, faults), CheckSpread(campaign)}) {
     if (complaint.has_value()) {
       return complaint;
     }
@@ -182,16 +212,20 @@ std::optional<Complaint> CheckCampaign(const Json& campaign) {
 }  // namespace
 
 FieldType CampaignType() {
-  Field trials = {"trials",
-                  {IntegerType{1, kMaxTrials}},
-                  "Independent draws of faults in each cell. Of a list of faults, 1.",
-                  /*required=*/false,
-                  10u};
+  Field trials = {
+      "trials", TrialsType(),
+      "Independent draws of faults in each cell. Of a list of faults, 1. A map: as many "
+      "as it takes until the interval of the cell is narrow enough.",
+      /*required=*/false, 10u};
   trials.default_for = [](const Json& campaign) -> Json {
-    const Json fault = campaign.value("fault", Json());
-    const bool is_list = fault.is_object() &&
-                         (fault.contains("list") || fault.value("kind", std::string()) == "list");
-    return is_list ? 1u : 10u;
+    const Json faults = campaign.value("fault", Json());
+    const auto is_list = [](const Json& fault) {
+      return fault.is_object() &&
+             (fault.contains("list") || fault.value("kind", std::string()) == "list");
+    };
+    const bool has_list =
+        faults.is_array() ? std::any_of(faults.begin(), faults.end(), is_list) : is_list(faults);
+    return has_list ? 1u : 10u;
   };
   MapType campaign;
   campaign.fields = {
@@ -226,16 +260,22 @@ FieldType CampaignType() {
       {"granularities", GranularitiesType(),
        "Which stored bits are hit together. A name takes all targets; a map selects some.", false,
        Json::array({"model"})},
-      {"fault", FaultType(),
-       "What a fault does, and how faults are drawn. Short: a name, {burst: 3} or {list: "
+      {"fault", FaultsType(),
+       "What a fault does, how faults are drawn, and what protects the memory; or a list of "
+       "several "
+       "such fault models, each in cells of its own. Short: a name, {burst: 3} or {list: "
        "faults.csv}; "
        "a count needs its kind, {kind: bit_flip, count: 3}.",
        false, "bit_flip"},
-      {"ber", BerType(),
+      {"ber", CampaignBerType(),
        absl::StrCat(kBerMeaning,
                     ". Sorted; repeats are dropped. Required, but for a `count` or a list of "
                     "faults, which have no rate.")},
       std::move(trials),
+      {"interval", IntervalType(),
+       "Of mean accuracies. t: Student's. bca: bootstrap, for skewed outcomes of 30 trials and "
+       "more; not with adaptive trials. bernstein: sure also under rare collapse, and wide.",
+       false, "t"},
       {"images", ImagesType(),
        "Images that a trial sees: all of them; or `spread`, one fold that rotates from trial to "
        "trial.",
@@ -248,7 +288,8 @@ FieldType CampaignType() {
       {"compute",
        {EnumType{"a precision of inference", {"fp32", "tf32", "bf16", "fp16"}}},
        "Precision of weights and activations in inference: fp32 is the reference. tf32 rounds only "
-       "what matrix products read (CUDA devices only). In bf16 and fp16 the products of int2 to int8 "
+       "what matrix products read (CUDA devices only). In bf16 and fp16 the products of int2 to "
+       "int8 "
        "words are exact: their scale is applied behind the product.",
        false,
        "fp32"},

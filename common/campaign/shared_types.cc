@@ -15,6 +15,16 @@ constexpr uint64_t kMaxPerDecade = 1000;
 constexpr uint64_t kMaxWordBits = 32;
 constexpr size_t kMaxPatternCharacters = 1000;
 
+std::optional<Complaint> CheckPattern(const Json& text) {
+  const absl::StatusOr<Pattern> pattern = Pattern::Compile(text.get<std::string>());
+  if (pattern.ok()) {
+    return std::nullopt;
+  }
+  return Complaint{"", std::string(pattern.status().message())};
+}
+
+}  // namespace
+
 std::optional<Complaint> CheckGrid(const Json& grid) {
   const double from = grid.at("from").get<double>();
   const double to = grid.at("to").get<double>();
@@ -29,15 +39,15 @@ std::optional<Complaint> CheckGrid(const Json& grid) {
   return std::nullopt;
 }
 
-std::optional<Complaint> CheckPattern(const Json& text) {
-  const absl::StatusOr<Pattern> pattern = Pattern::Compile(text.get<std::string>());
-  if (pattern.ok()) {
-    return std::nullopt;
-  }
-  return Complaint{"", std::string(pattern.status().message())};
+Field PerDecadeField(Json default_value) {
+  const bool required = default_value.is_null();
+  return {"per_decade",
+          {IntegerType{1, kMaxPerDecade}},
+          "Rates a decade: from * 10^(k / per_decade), k = 0, 1, ..., rounded to 9 "
+          "significant digits; `to` is always the last.",
+          required,
+          std::move(default_value)};
 }
-
-}  // namespace
 
 FieldType BerType() {
   const NumberType rate{0, true, 1};
@@ -45,11 +55,7 @@ FieldType BerType() {
   MapType grid;
   grid.fields = {{"from", {positive_rate}, "The lowest rate.", true},
                  {"to", {positive_rate}, "The highest rate.", true},
-                 {"per_decade",
-                  {IntegerType{1, kMaxPerDecade}},
-                  "Rates a decade: from * 10^(k / per_decade), k = 0, 1, ..., rounded to 9 "
-                  "significant digits; `to` is always the last.",
-                  true}};
+                 PerDecadeField()};
   return {OneOfType{{{rate},
                      {ListType{"a list of rates", {{rate}}, kMaxBitErrorRates, false}},
                      {std::move(grid), "", CheckGrid}}}};

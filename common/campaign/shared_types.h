@@ -1,6 +1,7 @@
 // Types of values that several fields of the campaign file take.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "common/campaign/field_type.h"
@@ -12,6 +13,11 @@ inline constexpr size_t kMaxBitErrorRates = 10'000;
 
 // A rate, a list of rates, or a grid.
 FieldType BerType();
+
+// Of a grid of rates, whose fields are `from`, `to` and this one. Required, if there is no default.
+Field PerDecadeField(Json default_value = nullptr);
+// What is wrong with such a grid.
+std::optional<Complaint> CheckGrid(const Json& grid);
 
 // Bit positions of a word: a list of numbers from 0.
 FieldType PositionsType();

@@ -1,26 +1,19 @@
 #include "common/report/cell_summary.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "common/report/csv.h"
 #include "common/stats/estimate.h"
-#include "common/stats/vulnerability.h"
 
 namespace bitquake {
 namespace {
 
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
-constexpr double kConfidence = 0.95;
 
 double Percent(int64_t part, int64_t whole) {
   return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : kUndefined;
@@ -51,29 +44,26 @@ double MeanLoss(const std::map<int64_t, int64_t>& lost_by_images, int64_t trials
   return sum / static_cast<double>(trials);
 }
 
-bool IsHeadPart(absl::string_view part) {
-  return part.size() > 1 && part[0] == 'h' && std::all_of(part.begin() + 1, part.end(), [](char c) {
-           return absl::ascii_isdigit(static_cast<unsigned char>(c));
-         });
-}
-
-// Equal for the targets of a granularity that are compared with each other: heads of one block and
-// type; types over all blocks, or types of blocks; else all.
-std::string SiblingTargets(const CellKey& key) {
-  if (key.granularity == "head") {
-    std::vector<std::string> parts = absl::StrSplit(key.target, '.');
-    std::replace_if(parts.begin(), parts.end(), IsHeadPart, "h");
-    return absl::StrJoin(parts, ".");
-  }
-  if (key.granularity == "type") {
-    return absl::StrContains(key.target, '.') ? "of blocks" : "";
-  }
-  return "";
-}
-
-std::string SiblingGroup(const CellKey& key) {
+std::string TargetGroup(const CellKey& key) {
   return absl::StrCat(key.campaign, "\n", key.model, "\n", key.format, "\n", key.fault, "\n",
-                      key.granularity, "\n", FormatNumber(key.ber), "\n", SiblingTargets(key));
+                      key.granularity, "\n", key.target);
+}
+
+// The interval of the accuracy is that of the loss, seen from golden: which has no error.
+void SetPrecision(const CellResult& cell, const std::vector<double>& losses, CellSummary* s) {
+  static const auto* student =
+      new PrecisionRule(PrecisionRule::Create(FixedTrials(0), Bounds(), 0, 0).value());
+  const PrecisionRule& rule = cell.precision != nullptr ? *cell.precision : *student;
+  const TrialDesign& design = rule.design();
+  const bool from_first = cell.trials.back().trial + 1 == cell.trials.size();
+  const CellPrecision precision = rule.Of(losses, from_first);
+  s->ci_low = s->golden_top1 - precision.loss.high;
+  s->ci_high = s->golden_top1 - precision.loss.low;
+  s->interval = design.interval;
+  s->confidence = design.confidence;
+  s->half_width_asked = design.adaptive() ? design.half_width : kUndefined;
+  s->half_width_observed = precision.half_width;
+  s->stopped = precision.stopped;
 }
 
 CellSummary SummarizeTrials(const CellResult& cell) {
@@ -81,12 +71,12 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   s.trials = static_cast<int64_t>(cell.trials.size());
   s.golden_top1 = Percent(cell.golden.top1, cell.golden.images);
   s.golden_top5 = Percent(cell.golden.top5, cell.golden.images);
-  s.vf = kUndefined;
   if (cell.trials.empty()) {
     return s;
   }
   std::vector<double> top1;
   std::vector<double> top5;
+  std::vector<double> losses;       // percentage points
   std::map<int64_t, int64_t> lost;  // by the number of images of a trial: correct ones lost
   int64_t sdc = 0;
   int64_t due = 0;
@@ -94,6 +84,7 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   for (const TrialResult& trial : cell.trials) {
     top1.push_back(EstimateTop1(cell.golden, trial));
     top5.push_back(EstimateTop5(cell.golden, trial));
+    losses.push_back(LossPp(trial.golden_top1, trial.top1, trial.images));
     lost[trial.images] += trial.golden_top1 - trial.top1;
     s.images += trial.images;
     sdc += trial.sdc;
@@ -102,10 +93,7 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   }
   s.top1_mean = Mean(top1);
   s.top1_std = top1.size() > 1 ? StandardDeviation(top1) : kUndefined;
-  const Interval interval =
-      top1.size() > 1 ? StudentInterval(top1, kConfidence) : Interval{kUndefined, kUndefined};
-  s.ci_low = interval.low;
-  s.ci_high = interval.high;
+  SetPrecision(cell, losses, &s);
   std::sort(top1.begin(), top1.end());
   s.top1_min = top1.front();
   s.top1_max = top1.back();
@@ -120,15 +108,23 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   return s;
 }
 
-void SetVulnerabilityFactors(const std::vector<size_t>& group,
-                             std::vector<CellSummary>* summaries) {
-  std::vector<double> losses;
-  for (size_t i : group) {
-    losses.push_back((*summaries)[i].loss_mean);
-  }
-  const std::vector<double> factors = VulnerabilityFactors(losses);
-  for (size_t i = 0; i < group.size(); ++i) {
-    (*summaries)[group[i]].vf = factors[i];
+// `group` are the cells of one target. Fault sets nest over rates, so a set that is equal to one at
+// a lower rate is equal to all between: the last one seen of each trial is all to compare with.
+void CountInferences(const std::vector<CellResult>& cells, std::vector<size_t> group,
+                     std::vector<CellSummary>* summaries) {
+  std::sort(group.begin(), group.end(), [&](size_t a, size_t b) {
+    return cells[a].key.ber != cells[b].key.ber ? cells[a].key.ber < cells[b].key.ber : a < b;
+  });
+  std::unordered_map<uint32_t, const std::string*> last;  // by trial: digest of its faults
+  for (const size_t i : group) {
+    for (const TrialResult& trial : cells[i].trials) {
+      const std::string*& digest = last[trial.trial];
+      const bool known = digest != nullptr && *digest == trial.faults_digest;
+      digest = &trial.faults_digest;
+      if (trial.flips > 0 && !known) {
+        (*summaries)[i].inferences += trial.images;
+      }
+    }
   }
 }
 
@@ -144,17 +140,26 @@ double EstimateTop5(const GoldenResult& golden, const TrialResult& trial) {
 
 std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells) {
   std::vector<CellSummary> summaries;
-  std::unordered_map<std::string, std::vector<size_t>> groups;
+  std::unordered_map<std::string, std::vector<size_t>> targets;
+  summaries.reserve(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
     summaries.push_back(SummarizeTrials(cells[i]));
     if (!cells[i].trials.empty()) {
-      groups[SiblingGroup(cells[i].key)].push_back(i);
+      targets[TargetGroup(cells[i].key)].push_back(i);
     }
   }
-  for (const auto& [name, group] : groups) {
-    SetVulnerabilityFactors(group, &summaries);
+  for (auto& [name, group] : targets) {
+    CountInferences(cells, std::move(group), &summaries);
   }
   return summaries;
+}
+
+void AddFragility(const std::vector<CellResult>& cells, const Derivation& derivation,
+                  std::vector<CellSummary>* summaries) {
+  const std::vector<Fragility> fragilities = EstimateFragility(cells, derivation);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    (*summaries)[i].fragility = fragilities[i];
+  }
 }
 
 }  // namespace bitquake

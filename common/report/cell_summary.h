@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/report/fragility.h"
 #include "common/report/results.h"
 
 namespace bitquake {
@@ -14,12 +15,18 @@ struct CellSummary {
   int64_t images = 0;  // over all trials
   double golden_top1, golden_top5;
   double top1_mean, top1_std, top1_min, top1_max, top1_p05, top1_median, top1_p95;
-  double ci_low, ci_high;  // 95%, of top1_mean
+  double ci_low, ci_high;  // of top1_mean, by the cell's PrecisionRule
   double loss_mean;        // golden_top1 - top1_mean
   double top5_mean;
   double sdc_rate, due_rate;  // of the images over all trials
   double flips_mean;          // bits a trial
-  double vf;
+  IntervalMethod interval = IntervalMethod::kStudent;
+  double confidence = 0.95;
+  double half_width_asked;     // percentage points; undefined for a fixed number of trials
+  double half_width_observed;  // percentage points
+  Stopped stopped = Stopped::kFixed;
+  int64_t inferences = 0;  // images to be run: see CellsCsv
+  Fragility fragility;     // undefined before AddFragility
 };
 
 // A trial's estimate of the accuracy on the whole data set: golden accuracy there + (correct -
@@ -27,8 +34,12 @@ struct CellSummary {
 double EstimateTop1(const GoldenResult& golden, const TrialResult& trial);
 double EstimateTop5(const GoldenResult& golden, const TrialResult& trial);
 
-// One for each cell, in order. Cells without trials have trials = 0 and no meaning else, and are
-// nobody's siblings.
+// One for each cell, in order. Cells without trials have trials = 0 and no meaning else.
 std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells);
+
+// Fills in `fragility`, in which cells are compared with each other. `summaries` are those of
+// `cells`.
+void AddFragility(const std::vector<CellResult>& cells, const Derivation& derivation,
+                  std::vector<CellSummary>* summaries);
 
 }  // namespace bitquake

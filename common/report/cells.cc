@@ -3,17 +3,18 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "common/report/cell_summary.h"
 #include "common/report/csv.h"
+#include "common/report/figure_table.h"
+#include "common/report/fragility.h"
 #include "common/report/results.h"
 
 namespace bitquake {
 namespace {
 
-using Value = std::variant<std::string, int64_t, double>;
+using Value = Figure;
 
 struct Column {
   const char* name;
@@ -49,31 +50,40 @@ constexpr Column kColumns[] = {
     {"sdc_rate", [](const CellResult&, const CellSummary& s) -> Value { return s.sdc_rate; }},
     {"due_rate", [](const CellResult&, const CellSummary& s) -> Value { return s.due_rate; }},
     {"flips_mean", [](const CellResult&, const CellSummary& s) -> Value { return s.flips_mean; }},
-    {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.vf; }},
+    {"vf", [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.vf.value; }},
     {"cell", [](const CellResult& c, const CellSummary&) -> Value { return c.number; }},
+    {"interval",
+     [](const CellResult&, const CellSummary& s) -> Value {
+       return std::string(IntervalMethodName(s.interval));
+     }},
+    {"confidence", [](const CellResult&, const CellSummary& s) -> Value { return s.confidence; }},
+    {"half_width_asked",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_asked; }},
+    {"half_width_observed",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.half_width_observed; }},
+    {"stopped",
+     [](const CellResult&, const CellSummary& s) -> Value { return StoppedName(s.stopped); }},
+    {"inferences", [](const CellResult&, const CellSummary& s) -> Value { return s.inferences; }},
+    {"relative_loss",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.relative_loss; }},
+    {"loss_per_mbit",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.loss_per_mbit; }},
+    {"vf_low",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.vf.interval.low; }},
+    {"vf_high",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.vf.interval.high; }},
+    {"rank", [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.rank; }},
+    {"rank_low",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.ranks.low; }},
+    {"rank_high",
+     [](const CellResult&, const CellSummary& s) -> Value { return s.fragility.ranks.high; }},
 };
 
-std::string Text(const Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) {
-    return *text;
-  }
-  if (const auto* integer = std::get_if<int64_t>(&value)) {
-    return absl::StrCat(*integer);
-  }
-  return FormatNumber(std::get<double>(value));
-}
-
-nlohmann::ordered_json JsonValue(const Value& value) {
-  if (const auto* number = std::get_if<double>(&value); number != nullptr && std::isnan(*number)) {
-    return nullptr;
-  }
-  return std::visit([](const auto& v) { return nlohmann::ordered_json(v); }, value);
-}
-
 // Calls `visit` for each cell with a finished trial.
-void ForEachCell(const std::vector<CellResult>& cells,
+void ForEachCell(const std::vector<CellResult>& cells, const Derivation& derivation,
                  const std::function<void(const CellResult&, const CellSummary&)>& visit) {
-  const std::vector<CellSummary> summaries = Summarize(cells);
+  std::vector<CellSummary> summaries = Summarize(cells);
+  AddFragility(cells, derivation, &summaries);
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {
       visit(cells[i], summaries[i]);
@@ -83,17 +93,17 @@ void ForEachCell(const std::vector<CellResult>& cells,
 
 }  // namespace
 
-std::string CellsCsv(const std::vector<CellResult>& cells) {
+std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation) {
   std::string csv;
   std::vector<std::string> row;
   for (const Column& column : kColumns) {
     row.push_back(column.name);
   }
   AppendCsvRow(row, &csv);
-  ForEachCell(cells, [&](const CellResult& cell, const CellSummary& summary) {
+  ForEachCell(cells, derivation, [&](const CellResult& cell, const CellSummary& summary) {
     row.clear();
     for (const Column& column : kColumns) {
-      row.push_back(Text(column.value(cell, summary)));
+      row.push_back(ToText(column.value(cell, summary)));
     }
     AppendCsvRow(row, &csv);
   });
@@ -118,12 +128,12 @@ std::string TrialsCsv(const std::vector<CellResult>& cells) {
   return csv;
 }
 
-std::string CellsJson(const std::vector<CellResult>& cells) {
+std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  ForEachCell(cells, [&](const CellResult& cell, const CellSummary& summary) {
+  ForEachCell(cells, derivation, [&](const CellResult& cell, const CellSummary& summary) {
     nlohmann::ordered_json row = nlohmann::ordered_json::object();
     for (const Column& column : kColumns) {
-      row[column.name] = JsonValue(column.value(cell, summary));
+      row[column.name] = ToJsonValue(column.value(cell, summary));
     }
     rows.push_back(std::move(row));
   });

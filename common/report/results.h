@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "common/base/bitmap.h"
 #include "common/model/attention_distance.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 
@@ -61,24 +63,41 @@ struct GoldenResult {
   int64_t top1 = 0;
   int64_t top5 = 0;
   AttentionDistances attention = {};  // only where it was measured
+  // Top-1 on the folds with the least and the most, percent.
+  double least_fold_top1 = 0;
+  double most_fold_top1 = 0;
 };
 
+// Where a cell has no rule: `trials` of any number, Student's interval at 95%.
 struct CellResult {
   CellKey key;
   int64_t bits = 0;  // of the target
   GoldenResult golden;
   std::vector<TrialResult> trials;  // finished ones, by number
-  int64_t number = 0;               // in the campaign's order, from 0: `replay` takes it
+  // In the campaign's order, from 0: `replay` takes it. A search leaves numbers out: each rate of
+  // its grid has one, those that it did not measure too.
+  int64_t number = 0;
+  std::shared_ptr<const PrecisionRule> precision = nullptr;  // its variant's, as golden is
+};
+
+// How figures that rest on several cells are computed.
+struct Derivation {
+  uint64_t seed = 0;                             // the campaign's; resamples follow from it
+  double confidence = 0.95;                      // of their intervals
+  std::vector<double> loss_limits = {1, 5, 10};  // of thresholds: percentage points
+  int resamples = 2000;                          // of bootstrap
 };
 
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear
-// interpolation between order statistics) and the 95% Student t interval are over trials' estimates
-// of the accuracy on the whole data set: golden + paired difference. std, and with it the interval,
-// is empty for one trial. `vf` is the loss over the mean loss of the cell's siblings (same model,
-// format, fault, granularity and BER; of heads: those of the same block and type; types over all
-// blocks apart from those of blocks; itself not counted); empty without siblings or when their mean
-// loss is not positive.
-std::string CellsCsv(const std::vector<CellResult>& cells);
+// interpolation between order statistics) and the interval, by the campaign's method and
+// confidence, are over trials' estimates of the accuracy on the whole data set: golden + paired
+// difference. std, and with it the interval, is empty for one trial. A cell of an adaptive campaign
+// states mean +- the half-width that was asked for, or the observed one where it is wider
+// (common/stats/sequential.h); `stopped` says why it has no more trials. `inferences` are the
+// images that have to be run for the row: not those of a trial without a flip, nor of one that has
+// the same faults as the same trial of the same target at a lower rate. `relative_loss` to
+// `rank_high`, and `vf`, are fragility.h's.
+std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // trials.csv: a row for each finished trial. `top1` and `top5` are the trial's estimates of the
 // accuracy on the whole data set, so that their mean is that of cells.csv; sdc, due and flips are
@@ -101,11 +120,11 @@ std::string FoldsCsv(const std::vector<FoldMembers>& folds);
 std::string MadCsv(const std::string& campaign, const std::vector<GoldenResult>& goldens,
                    const std::vector<CellResult>& cells);
 
-// The cells as an aligned table for a terminal.
+// The cells as an aligned table for a terminal; with a column of faults if there are several.
 std::string CellsTable(const std::vector<CellResult>& cells);
 
 // The cells as a JSON array of objects with the columns of cells.csv.
-std::string CellsJson(const std::vector<CellResult>& cells);
+std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // A number as the files write it: a whole number up to 2^53 plain, else the shortest decimal that
 // reads back as the same double (1e-06). NaN, which stands for what is undefined, is empty.

@@ -22,6 +22,7 @@ struct TrialSetup {
   int granularity_index = 0;  // into the campaign's granularities
   std::string target;
   double ber = 0;
+  std::string fault;  // label of one of the campaign's fault models
   uint32_t trial = 0;
   std::vector<int> folds;  // that it saw
 };
@@ -66,7 +67,8 @@ struct TrialRecord {
   TrialMeasurement measured;
 };
 
-// What differs, a line each: "fold 3: top1 is 171 stored, 172 now". Empty if nothing does.
+// What differs, a line each: "fold 3: top1 is 171 stored, 172 now". Empty if nothing does. How many
+// inferences it took is no part of it.
 std::vector<std::string> Differences(const TrialMeasurement& stored, const TrialMeasurement& now);
 
 // The kinds of devices of `stored` that are not those of `now`; empty if all are the same. Between

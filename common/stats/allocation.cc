@@ -16,12 +16,19 @@ bool TrialAllocator::ComesLater::operator()(const Entry& a, const Entry& b) cons
 }
 
 TrialAllocator::TrialAllocator(SequentialRule rule, absl::Span<const Cell> cells)
-    : rule_(std::move(rule)), open_cells_(static_cast<int64_t>(cells.size())) {
+    : rule_(std::move(rule)) {
   cells_.reserve(cells.size());
   for (const Cell& cell : cells) {
-    cells_.push_back({cell, 0});
-    Queue(static_cast<int64_t>(cells_.size()) - 1);
+    AddCell(cell);
   }
+}
+
+int64_t TrialAllocator::AddCell(const Cell& cell) {
+  const auto index = static_cast<int64_t>(cells_.size());
+  cells_.push_back({cell, 0});
+  ++open_cells_;
+  Queue(index);
+  return index;
 }
 
 void TrialAllocator::Queue(int64_t cell) {

@@ -47,6 +47,9 @@ class TrialAllocator {
   // `rule` holds for all cells.
   TrialAllocator(SequentialRule rule, absl::Span<const Cell> cells);
 
+  // Another cell; returns its index, which follows the last one's.
+  int64_t AddCell(const Cell& cell);
+
   // The next batch; none when every cell is done or has a batch out.
   absl::optional<TrialBatch> Next();
 

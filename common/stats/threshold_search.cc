@@ -114,4 +114,25 @@ absl::StatusOr<SearchPlan> PlanSearch(const SearchProblem& problem,
   return plan;
 }
 
+int TypicalSearchRates(const SearchProblem& problem, double half_width) {
+  constexpr double kCollapse = 85;  // percentage points
+  constexpr double kPerDecade = 5;  // steepness of the logistic curve
+  if (problem.log10_ber.empty()) {
+    return 0;
+  }
+  const double middle = (problem.log10_ber.front() + problem.log10_ber.back()) / 2;
+  std::vector<MeasuredRate> measured;
+  for (;;) {
+    const absl::StatusOr<SearchPlan> plan = PlanSearch(problem, measured);
+    if (!plan.ok() || plan->next.empty()) {
+      return static_cast<int>(measured.size());
+    }
+    for (const int rate : plan->next) {
+      const double x = problem.log10_ber[static_cast<size_t>(rate)] - middle;
+      const double loss = kCollapse / (1 + std::exp(-kPerDecade * x));
+      measured.push_back({rate, 1, loss, {loss - half_width, loss + half_width}});
+    }
+  }
+}
+
 }  // namespace bitquake

@@ -66,4 +66,9 @@ struct SearchPlan {
 absl::StatusOr<SearchPlan> PlanSearch(const SearchProblem& problem,
                                       absl::Span<const MeasuredRate> measured);
 
+// How many rates a search measures of a target that is quiet at the low end of the grid and breaks
+// in its middle, within about a decade, with intervals of `half_width` percentage points: what to
+// expect before anything is known. A target that never breaks takes fewer.
+int TypicalSearchRates(const SearchProblem& problem, double half_width);
+
 }  // namespace bitquake

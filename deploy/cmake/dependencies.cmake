@@ -36,6 +36,13 @@ if(BITQUAKE_BUILD_WORKER)
     message(FATAL_ERROR "LibTorch not found in ${BITQUAKE_LIBTORCH}; run deploy/setup.sh, or set "
                         "BITQUAKE_LIBTORCH, or configure with -DBITQUAKE_BUILD_WORKER=OFF")
   endif()
+  file(STRINGS ${torch_root}/version.py version_line REGEX "^__version__")
+  if(NOT version_line MATCHES "'(([0-9]+\\.[0-9]+)\\.[0-9]+)")
+    message(FATAL_ERROR "${torch_root}/version.py does not say which LibTorch this is; remove "
+                        "${BITQUAKE_LIBTORCH} and run deploy/setup.sh")
+  endif()
+  set(BITQUAKE_TORCH_VERSION ${CMAKE_MATCH_1})
+  set(BITQUAKE_TORCH_RELEASE ${CMAKE_MATCH_2})
   foreach(lib c10 torch_cpu)
     add_library(libtorch::${lib} SHARED IMPORTED)
     set_target_properties(libtorch::${lib} PROPERTIES

@@ -11,11 +11,16 @@ endfunction()
 # For code that is compiled more often than anyone waits for it: flags, files, tests.
 set(BITQUAKE_LIGHT_OPTIMISATION $<$<CONFIG:Release>:-O1>)
 
+# Where the bundle (bundle.cmake) has the programs of a source folder; tests/bench sets another.
+set(BITQUAKE_PROGRAM_FOLDER bin)
+
+# bitquake_program(bitquake-server SOURCES main.cc DEPS server_service)
 function(bitquake_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS})
   set_source_files_properties(main.cc PROPERTIES COMPILE_OPTIONS ${BITQUAKE_LIGHT_OPTIMISATION})
+  bitquake_bundle_program(${name} ${BITQUAKE_PROGRAM_FOLDER} "${arg_DEPS}")
 endfunction()
 
 # bitquake_test(sampler_test SOURCES sampler_test.cc DEPS common_fault)

@@ -49,12 +49,14 @@ void AddCampaigns(Families& families, const std::vector<CampaignSnapshot>& campa
         .Sample(static_cast<double>(c.jobs_done), {{"campaign", c.id}, {"state", "done"}})
         .Sample(static_cast<double>(c.jobs_poisoned), {{"campaign", c.id}, {"state", "poisoned"}});
   }
-  families.Family("campaign_progress_ratio", "Part of a campaign's jobs that is done.",
+  families.Family("campaign_progress_ratio",
+                  "Part of a campaign's jobs, as many as are expected, that is done.",
                   prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
-    families.Sample(
-        c.jobs_total > 0 ? static_cast<double>(c.jobs_done) / static_cast<double>(c.jobs_total) : 0,
-        {{"campaign", c.id}});
+    families.Sample(c.jobs_expected > 0
+                        ? static_cast<double>(c.jobs_done) / static_cast<double>(c.jobs_expected)
+                        : 0,
+                    {{"campaign", c.id}});
   }
   families.Family("campaign_eta_seconds", "Time left at the present speed.",
                   prometheus::MetricType::Gauge);
@@ -62,7 +64,7 @@ void AddCampaigns(Families& families, const std::vector<CampaignSnapshot>& campa
     families.Sample(c.eta_seconds, {{"campaign", c.id}});
   }
   families.Family("campaign_worst_half_width",
-                  "Half-width of the widest 95% interval, in percentage points of top-1.",
+                  "Half-width of the widest interval, in percentage points of top-1.",
                   prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     if (c.has_worst) {

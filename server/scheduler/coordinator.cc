@@ -55,6 +55,7 @@ void Coordinator::Stop() {
 absl::Status Coordinator::Load(Database& db) {
   leases_.clear();
   retries_.clear();
+  plans_.clear();
   const absl::Duration now = clock_->Monotonic();
   // A restart forgets when leases began: each gets its whole time again, for its worker to renew.
   RETURN_IF_ERROR(db.ForEach(
@@ -290,7 +291,13 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
         if (stopping_) {
           return absl::UnavailableError(kStopping);
         }
-        ASSIGN_OR_RETURN(*grant, TryLease(db, worker, request_number));
+        RETURN_IF_ERROR(WithPlans([&] {
+          absl::StatusOr<std::unique_ptr<LeaseGrant>> tried = TryLease(db, worker, request_number);
+          if (tried.ok()) {
+            *grant = *std::move(tried);
+          }
+          return tried.status();
+        }));
         if (*grant == nullptr) {
           *waits = true;
           waiters_[number] = {worker, request_number, clock_->Monotonic() + wait, reply};
@@ -345,9 +352,9 @@ void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
 }
 
 void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {
-  writer_->Submit(
-      [this, report = std::move(report)](Database& db) { return ApplyReport(db, report); },
-      std::move(reply));
+  writer_->Submit([this, report = std::move(report)](
+                      Database& db) { return WithPlans([&] { return ApplyReport(db, report); }); },
+                  std::move(reply));
 }
 
 }  // namespace bitquake

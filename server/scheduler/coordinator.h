@@ -22,6 +22,7 @@
 #include "common/base/clock.h"
 #include "common/campaign/campaign.h"
 #include "server/scheduler/policy.h"
+#include "server/scheduler/trial_plan.h"
 #include "server/scheduler/work.h"
 #include "server/store/database.h"
 #include "server/store/writer.h"
@@ -186,6 +187,13 @@ class Coordinator {
                            const std::string& campaign, int64_t images);
   absl::Status FinishIfComplete(Database& db, const std::string& campaign);
 
+  // coordinator_plans.cc
+  // Null if the campaign's trials are not planned, cannot be yet, or need not be any more.
+  absl::StatusOr<TrialPlan*> PlanOf(Database& db, const std::string& campaign);
+  // Runs steps that may use plans. If they fail, what they changed in the store is undone, and
+  // plans that they used are made anew.
+  absl::Status WithPlans(const std::function<absl::Status()>& steps);
+
   // coordinator_details.cc
   // As WhatIsWrong, of what the campaign keeps beyond counts; and keeping it, where it does, when
   // the outcome is stored.
@@ -231,8 +239,10 @@ class Coordinator {
   std::map<int64_t, WatchState> watchers_;
   std::set<std::string> changed_;  // campaigns, since watchers were told
   absl::Duration watchers_told_ = -absl::InfiniteDuration();
-  std::map<std::string, SpeedSamples> speeds_;  // by campaign
-  std::map<std::string, Campaign> campaigns_;   // parsed, by id
+  std::map<std::string, SpeedSamples> speeds_;               // by campaign
+  std::map<std::string, Campaign> campaigns_;                // parsed, by id
+  std::map<std::string, std::unique_ptr<TrialPlan>> plans_;  // by campaign
+  std::set<std::string> plans_used_;                         // by the steps under way
   bool work_may_be_ready_ = true;  // something happened for which waiters should be tried again
   bool reload_ = false;            // a commit failed: make memory anew
   bool stopping_ = false;          // nobody may wait any more

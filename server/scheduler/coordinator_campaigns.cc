@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/stats/estimate.h"
+#include "common/stats/interval.h"
 #include "server/scheduler/coordinator.h"
 #include "server/scheduler/expansion.h"
 #include "spdlog/spdlog.h"
@@ -102,7 +103,8 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
   CampaignSnapshot now;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id, name, state, error, jobs_total, jobs_done, jobs_poisoned, images_done, "
-      "submitted_unix_ms, finished_unix_ms FROM campaigns WHERE id = ?",
+      "submitted_unix_ms, finished_unix_ms, images_without_flips, images_copied FROM campaigns "
+      "WHERE id = ?",
       {campaign}, [&](const Row& row) {
         now.id = row.Text(0);
         now.name = row.Text(1);
@@ -114,6 +116,8 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
         now.images_done = row.Int(7);
         now.submitted_unix_ms = row.Int(8);
         now.finished_unix_ms = row.Int(9);
+        now.images_without_flips = row.Int(10);
+        now.images_copied = row.Int(11);
         return absl::OkStatus();
       }));
   if (now.id.empty()) {
@@ -149,6 +153,8 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
                    }));
   }
   RETURN_IF_ERROR(FindWorstCell(db, campaign, now));
+  ASSIGN_OR_RETURN(const TrialPlan* plan, PlanOf(db, campaign));
+  now.jobs_expected = now.jobs_total + (plan != nullptr ? plan->ForecastJobs() : 0);
   MeasureSpeed(now);
   return now;
 }
@@ -175,15 +181,18 @@ void Coordinator::MeasureSpeed(CampaignSnapshot& now) {
       now.jobs_done > 0 ? static_cast<double>(now.images_done) / static_cast<double>(now.jobs_done)
                         : 0;
   if (now.images_per_second > 0 && now.jobs_total > 0) {
-    const int64_t left = now.jobs_total - now.jobs_done - now.jobs_poisoned;
+    const int64_t left = now.jobs_expected - now.jobs_done - now.jobs_poisoned;
     now.eta_seconds = static_cast<double>(left) * images_per_job / now.images_per_second;
   }
 }
 
 absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaign,
                                         CampaignSnapshot& now) {
-  // The variance of the trials' losses is taken as if all had the mean number of images, and cells
-  // are ranked without Student's factor; the results themselves are computed from the trials.
+  // The variance of the trials' losses is taken as if all had the mean number of images, cells are
+  // ranked without Student's factor, and the half-width is Student's but for Bernstein's: the
+  // results themselves, and an adaptive campaign's decisions, are computed from the trials.
+  ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
+  const TrialDesign design = parsed->trials;
   return db.ForEach(
       "SELECT v.model, v.format, c.target, c.ber, c.trials_done, c.loss_sum, c.loss_square_sum, "
       "c.images_sum FROM cells c JOIN variants v ON v.id = c.variant WHERE v.campaign = ? AND "
@@ -196,10 +205,13 @@ absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaig
             (row.Double(6) - row.Double(5) * row.Double(5) / trials) / (trials - 1);
         const double images_per_trial = row.Double(7) / trials;
         now.has_worst = true;
+        const double to_pp = 100 / images_per_trial;
+        const double variance_pp = std::max(0.0, variance) * to_pp * to_pp;
         const double half_width =
-            StudentHalfWidth(std::max(0.0, variance), row.Int(4), /*confidence=*/0.95);
-        now.worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3),
-                     100 * half_width / images_per_trial};
+            design.interval == IntervalMethod::kBernstein
+                ? BernsteinHalfWidth(variance_pp, row.Int(4), /*range=*/100, design.confidence)
+                : StudentHalfWidth(variance_pp, row.Int(4), design.confidence);
+        now.worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3), half_width};
         return absl::OkStatus();
       });
 }

@@ -156,7 +156,16 @@ absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::stri
     if (!running || ready.value_or(0) >= options_.ready_jobs) {
       return ready.value_or(0);
     }
-    ASSIGN_OR_RETURN(const bool more, ExpandWave(db, campaign, options_.pairs_per_wave));
+    ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
+    bool more = false;
+    if (IsPlanned(*parsed)) {
+      ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, campaign));
+      if (plan != nullptr) {
+        ASSIGN_OR_RETURN(more, plan->MakeJobs(db, options_.pairs_per_wave));
+      }
+    } else {
+      ASSIGN_OR_RETURN(more, ExpandWave(db, campaign, options_.pairs_per_wave));
+    }
     if (!more) {
       return ready.value_or(0);
     }
@@ -257,11 +266,12 @@ absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t var
                    return absl::OkStatus();
                  }));
   return db.ForEach(
-      "SELECT id, granularity_index, target, ber FROM cells WHERE id IN (SELECT DISTINCT cell FROM "
-      "jobs WHERE lease = ?) ORDER BY id",
+      "SELECT id, granularity_index, target, ber, fault FROM cells WHERE id IN (SELECT DISTINCT "
+      "cell "
+      "FROM jobs WHERE lease = ?) ORDER BY id",
       {grant.lease}, [&](const Row& row) {
         grant.cells.push_back(
-            {row.Int(0), static_cast<int>(row.Int(1)), row.Text(2), row.Double(3)});
+            {row.Int(0), static_cast<int>(row.Int(1)), row.Text(2), row.Double(3), row.Text(4)});
         return absl::OkStatus();
       });
 }
@@ -368,8 +378,10 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
     }
     absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
     const absl::Status tried = db.InSavepoint([&](Database& db) {
-      grant = TryLease(db, waiter.worker, waiter.request_number);
-      return grant.status();
+      return WithPlans([&] {
+        grant = TryLease(db, waiter.worker, waiter.request_number);
+        return grant.status();
+      });
     });
     if (grant.ok() && !tried.ok()) {
       return tried;

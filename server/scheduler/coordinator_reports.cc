@@ -197,6 +197,8 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
   RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images));
   work_may_be_ready_ = true;  // trials of this fold may begin
+  // The last golden outcome is what a plan waits for; it says which jobs there are.
+  RETURN_IF_ERROR(PlanOf(db, job->campaign).status());
   return FinishIfComplete(db, job->campaign);
 }
 
@@ -302,6 +304,11 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
   counters_.flips += trial.flips;
   RETURN_IF_ERROR(CountImages(db, report, job->campaign, trial.images));
+  RETURN_IF_ERROR(db.Run(
+      trial.flips == 0 ? "UPDATE campaigns SET images_without_flips = images_without_flips + "
+                         "? WHERE id = ?"
+                       : "UPDATE campaigns SET images_copied = images_copied + ? WHERE id = ?",
+      {trial.images - trial.inferences, job->campaign}));
   return FinishIfComplete(db, job->campaign);
 }
 
@@ -331,12 +338,18 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
     return absl::OkStatus();
   }
   ++counters_.trials;
-  return db.Run(
+  RETURN_IF_ERROR(db.Run(
       "UPDATE cells SET trials_done = trials_done + 1, loss_sum = loss_sum + t.golden_top1 - "
       "t.top1, loss_square_sum = loss_square_sum + (t.golden_top1 - t.top1) * (t.golden_top1 - "
       "t.top1), images_sum = images_sum + t.images FROM trials t WHERE cells.id = ? AND t.cell = ? "
       "AND t.trial = ?",
-      {job.cell, job.cell, job.trial});
+      {job.cell, job.cell, job.trial}));
+  ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, job.campaign));
+  if (plan == nullptr) {
+    return absl::OkStatus();
+  }
+  work_may_be_ready_ = true;  // the trial may have completed a batch
+  return plan->TrialFinished(db, job.cell);
 }
 
 absl::Status Coordinator::FinishIfComplete(Database& db, const std::string& campaign) {
@@ -345,6 +358,7 @@ absl::Status Coordinator::FinishIfComplete(Database& db, const std::string& camp
              "('running', 'paused') AND jobs_done + jobs_poisoned >= jobs_total",
              {absl::ToUnixMillis(clock_->Wall()), campaign}));
   if (db.changes() > 0) {
+    plans_.erase(campaign);
     spdlog::info("campaign {} is done", campaign);
   }
   return absl::OkStatus();

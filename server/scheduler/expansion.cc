@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 #include <set>
 #include <utility>
@@ -14,7 +15,9 @@
 #include "common/campaign/folds.h"
 #include "common/model/attention_distance.h"
 #include "common/model/surface.h"
+#include "common/stats/threshold_search.h"
 #include "nlohmann/json.hpp"
+#include "server/scheduler/trial_plan.h"
 
 namespace bitquake {
 namespace {
@@ -91,14 +94,36 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db, const 
   return surfaces;
 }
 
-// Adds the cells of one variant: granularity, then target, then BER, as the results list them.
-absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
-                                 const Surface& surface) {
-  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, variant.format);
+// The rates, by their indices, that cells are made of at first: all; or where they are searched
+// for, those that the search begins with.
+absl::StatusOr<std::vector<int>> FirstRates(const Campaign& campaign, const FaultModel& fault,
+                                            const Granularity& granularity, size_t rates) {
+  std::vector<int> first(rates);
+  std::iota(first.begin(), first.end(), 0);
+  if (!IsSearched(campaign, fault, granularity)) {
+    return first;
+  }
+  ASSIGN_OR_RETURN(const SearchPlan plan, PlanSearch(SearchProblemOf(campaign), {}));
+  return plan.next;
+}
+
+// How many cells a variant has, and how many positions: each rate of a search has its position,
+// whether it gets a cell or not.
+struct CellCount {
+  int64_t cells = 0;
+  int64_t positions = 0;
+};
+
+// Adds the cells of one variant under one fault model to those that `count` says it has:
+// granularity, then target, then BER, as the results list them.
+absl::Status AddCells(Database& db, const Campaign& campaign, const FaultModel& fault,
+                      const Variant& variant, const Surface& surface, CellCount* count) {
+  const absl::StatusOr<CellRates> cell_rates =
+      CellRates::Make(campaign, fault, surface, variant.format);
   if (!cell_rates.ok()) {
     return Annotate(cell_rates.status(), variant.model);
   }
-  int64_t position = 0;
+  const std::string label = fault.Label();
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     const Granularity& granularity = campaign.granularities[g];
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
@@ -108,21 +133,37 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
       if (!rates.ok()) {
         return Annotate(rates.status(), variant.model);
       }
-      if (position + static_cast<int64_t>(rates->size()) > kMaxCells) {
+      ASSIGN_OR_RETURN(const std::vector<int> first,
+                       FirstRates(campaign, fault, granularity, rates->size()));
+      count->cells += static_cast<int64_t>(first.size());
+      if (count->cells > kMaxCells) {
         return absl::InvalidArgumentError(absl::StrCat("more than ", kMaxCells, " cells in ",
                                                        variant.model, "; split the campaign"));
       }
-      for (const double ber : *rates) {
+      for (const int rate : first) {
         RETURN_IF_ERROR(db.Run(
             "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
             "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            {variant.id, position++, campaign.fault.Name(), target.granularity,
-             static_cast<int64_t>(g), target.name,
-             ExposedBits(target, variant.format, campaign.fault), ber}));
+            {variant.id, count->positions + rate, label, target.granularity,
+             static_cast<int64_t>(g), target.name, cell_rates->BitsOf(target),
+             (*rates)[static_cast<size_t>(rate)]}));
       }
+      count->positions += static_cast<int64_t>(rates->size());
     }
   }
-  return position;
+  return absl::OkStatus();
+}
+
+// Under all fault models of the campaign, one after the other. Returns how many there are.
+absl::StatusOr<int64_t> AddCellsOfVariant(Database& db, const Campaign& campaign,
+                                          const Variant& variant, const Surface& surface) {
+  CellCount count;
+  for (const FaultModel& fault : campaign.faults) {
+    RETURN_IF_ERROR(AddCells(db, campaign, fault, variant, surface, &count));
+  }
+  RETURN_IF_ERROR(
+      db.Run("UPDATE variants SET positions = ? WHERE id = ?", {count.positions, variant.id}));
+  return count.cells;
 }
 
 // Everything that follows from the probes: cells, golden jobs, the number of jobs.
@@ -146,8 +187,9 @@ absl::Status ExpandCells(Database& db, const std::string& id) {
     }
     if (variant.measured) {
       ASSIGN_OR_RETURN(const int64_t cells,
-                       AddCells(db, campaign, variant, surfaces.at(variant.model)));
-      jobs += cells * campaign.trials * folds_per_trial;
+                       AddCellsOfVariant(db, campaign, variant, surfaces.at(variant.model)));
+      // The jobs of planned trials are counted when they are known to be needed.
+      jobs += IsPlanned(campaign) ? 0 : cells * campaign.trials.max * folds_per_trial;
     }
   }
   return db.Run(
@@ -264,6 +306,25 @@ std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t tria
   return all;
 }
 
+absl::Status AddTrialJobs(Database& db, const std::string& campaign_id, int64_t variant,
+                          const Campaign& campaign, int folds,
+                          const std::vector<CellTrial>& trials) {
+  std::map<int, std::vector<CellTrial>> by_fold;
+  for (const CellTrial& member : trials) {
+    for (const int fold : FoldsOfTrial(campaign, folds, member.trial)) {
+      by_fold[fold].push_back(member);
+    }
+  }
+  for (const auto& [fold, members] : by_fold) {
+    ASSIGN_OR_RETURN(const int64_t batch, AddBatch(db, campaign_id, variant, JobKind::kTrials, fold,
+                                                   static_cast<int64_t>(members.size())));
+    for (const auto& [cell, trial] : members) {
+      RETURN_IF_ERROR(AddJob(db, batch, cell, trial, fold));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pairs) {
   ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
   int64_t variant = 0;
@@ -274,7 +335,7 @@ absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pai
       "SELECT v.id, v.next_pair, count(*), json_array_length(c.fold_sizes) FROM variants v JOIN "
       "campaigns c ON c.id = v.campaign JOIN cells ON cells.variant = v.id WHERE v.campaign = ? "
       "GROUP BY v.id HAVING v.next_pair < count(*) * ? ORDER BY v.next_pair DESC, v.id DESC",
-      {id, campaign.trials}, [&](const Row& row) {
+      {id, campaign.trials.max}, [&](const Row& row) {
         variant = row.Int(0);  // the last row wins: the one furthest behind
         next = row.Int(1);
         cell_count = row.Int(2);
@@ -284,25 +345,15 @@ absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pai
   if (variant == 0) {
     return false;
   }
-  const int64_t end = std::min(next + pairs, cell_count * campaign.trials);
+  const int64_t end = std::min(next + pairs, cell_count * campaign.trials.max);
   ASSIGN_OR_RETURN(const auto first_cell,
                    db.QueryInt("SELECT min(id) FROM cells WHERE variant = ?", {variant}));
-  std::map<int, std::vector<std::pair<int64_t, uint32_t>>> by_fold;
+  std::vector<CellTrial> trials;
   for (int64_t pair = next; pair < end; ++pair) {
-    const auto trial = static_cast<uint32_t>(pair / cell_count);
     // Cells of a variant were added together, so their ids follow each other.
-    const int64_t cell = *first_cell + pair % cell_count;
-    for (const int fold : FoldsOfTrial(campaign, folds, trial)) {
-      by_fold[fold].emplace_back(cell, trial);
-    }
+    trials.push_back({*first_cell + pair % cell_count, static_cast<uint32_t>(pair / cell_count)});
   }
-  for (const auto& [fold, members] : by_fold) {
-    ASSIGN_OR_RETURN(const int64_t batch, AddBatch(db, id, variant, JobKind::kTrials, fold,
-                                                   static_cast<int64_t>(members.size())));
-    for (const auto& [cell, trial] : members) {
-      RETURN_IF_ERROR(AddJob(db, batch, cell, trial, fold));
-    }
-  }
+  RETURN_IF_ERROR(AddTrialJobs(db, id, variant, campaign, folds, trials));
   RETURN_IF_ERROR(db.Run("UPDATE variants SET next_pair = ? WHERE id = ?", {end, variant}));
   return true;
 }

@@ -4,7 +4,8 @@
 // The (cell, trial) pairs of a variant are numbered trial-major: pair p is cell p % cells in trial
 // p / cells, so that all cells gain trials evenly. A wave makes the jobs of the next pairs, for
 // every fold that their trials see, a batch for each fold: a lease cut from it shares one golden
-// pass.
+// pass. An adaptive campaign, or a search, has its waves from a TrialPlan instead, and a search
+// begins with one cell a target.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,19 @@ absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::s
                          const ProbeOutcome& probe);
 
 // Makes the next wave of the campaign's variant that is furthest behind. False if all pairs have
-// their jobs.
+// their jobs. Not of a campaign whose trials are planned (trial_plan.h).
 absl::StatusOr<bool> ExpandWave(Database& db, const std::string& campaign, int64_t pairs);
+
+// A trial that a cell is to have.
+struct CellTrial {
+  int64_t cell = 0;
+  uint32_t trial = 0;
+};
+
+// Makes the jobs of these trials of a variant, on every fold that they see, a batch for each fold.
+absl::Status AddTrialJobs(Database& db, const std::string& campaign_id, int64_t variant,
+                          const Campaign& campaign, int folds,
+                          const std::vector<CellTrial>& trials);
 
 // The folds that a trial sees.
 std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t trial);

@@ -27,6 +27,7 @@ struct CellSpec {
   int granularity_index = 0;  // into the campaign's granularities
   std::string target;
   double ber = 0;
+  std::string fault;  // label of one of the campaign's fault models
 };
 
 struct LeasedJob {
@@ -125,7 +126,7 @@ struct WorstCell {
   std::string format;
   std::string target;
   double ber = 0;
-  double half_width = 0;  // percentage points, 95%
+  double half_width = 0;  // percentage points, at the campaign's confidence
 };
 
 struct CampaignSnapshot {
@@ -133,11 +134,14 @@ struct CampaignSnapshot {
   std::string name;
   std::string state;
   std::string error;
-  int64_t jobs_total = 0;
+  int64_t jobs_total = 0;     // known to be needed: of an adaptive campaign, or a search, it grows
+  int64_t jobs_expected = 0;  // in the end: jobs_total, or an estimate while trials are planned
   int64_t jobs_done = 0;
   int64_t jobs_poisoned = 0;
   int64_t jobs_leased = 0;
   int64_t images_done = 0;
+  int64_t images_without_flips = 0;  // of them: known without inference, for nothing was flipped
+  int64_t images_copied = 0;         // of them: of trials with the same faults as another
   double images_per_second = 0;
   double eta_seconds = 0;
   int workers = 0;

@@ -132,9 +132,9 @@ absl::StatusOr<TrialRecord> FindTrial(const std::string& database,
                    ReadTrial(db, request.campaign_id(), request.cell(), request.trial()));
   ASSIGN_OR_RETURN(const Campaign campaign,
                    ParseCampaign(record.setup.resolved_json, request.campaign_id()));
-  if (request.trial() >= static_cast<uint32_t>(campaign.trials)) {
+  if (request.trial() >= static_cast<uint32_t>(campaign.trials.max)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "no trial ", request.trial(), "; trials of a cell are 0 to ", campaign.trials - 1));
+        "no trial ", request.trial(), "; trials of a cell are 0 to ", campaign.trials.max - 1));
   }
   return record;
 }

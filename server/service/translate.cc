@@ -71,6 +71,9 @@ v1::CampaignStatus ToProto(const CampaignSnapshot& snapshot) {
   status.set_jobs_poisoned(snapshot.jobs_poisoned);
   status.set_jobs_leased(snapshot.jobs_leased);
   status.set_images_done(snapshot.images_done);
+  status.set_jobs_expected(snapshot.jobs_expected);
+  status.set_images_without_flips(snapshot.images_without_flips);
+  status.set_images_copied(snapshot.images_copied);
   status.set_images_per_second(snapshot.images_per_second);
   status.set_eta_seconds(snapshot.eta_seconds);
   status.set_workers(snapshot.workers);
@@ -125,6 +128,8 @@ v1::CampaignInfo ToProto(const StoredCampaign& campaign) {
     added->set_images(golden.images);
     added->set_top1(golden.top1);
     added->set_top5(golden.top5);
+    added->set_least_fold_top1(golden.least_fold_top1);
+    added->set_most_fold_top1(golden.most_fold_top1);
     if (!golden.attention.sums.empty()) {
       *added->mutable_attention() = ToProto(golden.attention);
     }
@@ -173,6 +178,7 @@ v1::TrialRecord ToProto(const TrialRecord& record) {
   message.set_granularity_index(setup.granularity_index);
   message.set_target(setup.target);
   message.set_ber(setup.ber);
+  message.set_fault(setup.fault);
   message.set_finished(record.finished);
   const TrialMeasurement& measured = record.measured;
   FillCounts(measured.sum, message.mutable_counts());
@@ -248,6 +254,7 @@ v1::Lease ToProto(const LeaseGrant& grant) {
         spec->set_granularity_index(cell.granularity_index);
         spec->set_target(cell.target);
         spec->set_ber(cell.ber);
+        spec->set_fault(cell.fault);
       }
       for (const LeasedJob& job : grant.jobs) {
         v1::TrialJob* trial = lease.mutable_trials()->add_jobs();

@@ -227,7 +227,32 @@ CREATE TABLE outcome_attention (
 ) STRICT;
 )sql";
 
-constexpr std::array<const char*, 2> kMigrations = {kVersion1, kVersion2};
+// Adaptive trials, searches for thresholds, and what was known without inference.
+constexpr const char* kVersion3 = R"sql(
+ALTER TABLE campaigns ADD COLUMN planned INTEGER NOT NULL DEFAULT 0;  -- 1: jobs_total has the first trials of its cells
+-- Of images_done: those of trials without a flip, and those of trials with the same faults as
+-- another one beside it.
+ALTER TABLE campaigns ADD COLUMN images_without_flips INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE campaigns ADD COLUMN images_copied INTEGER NOT NULL DEFAULT 0;
+UPDATE campaigns SET images_without_flips = (
+  SELECT coalesce(sum(t.images - t.inferences), 0) FROM trials t JOIN cells c ON c.id = t.cell
+  JOIN variants v ON v.id = c.variant WHERE v.campaign = campaigns.id AND t.flips = 0);
+
+-- Positions of cells that the variant has, whether a search has made them cells or not: they number
+-- the cells.
+ALTER TABLE variants ADD COLUMN positions INTEGER NOT NULL DEFAULT 0;
+UPDATE variants SET positions = (SELECT count(*) FROM cells WHERE variant = variants.id);
+
+-- Of a campaign whose trials are planned as it goes on: trials from 0 that have jobs.
+ALTER TABLE cells ADD COLUMN trials_wanted INTEGER NOT NULL DEFAULT 0;
+-- The trials of its last look, and the sums of their losses in percentage points, added in order.
+ALTER TABLE cells ADD COLUMN look_trials INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cells ADD COLUMN look_sum REAL NOT NULL DEFAULT 0;
+ALTER TABLE cells ADD COLUMN look_square_sum REAL NOT NULL DEFAULT 0;
+ALTER TABLE cells ADD COLUMN look_cube_sum REAL NOT NULL DEFAULT 0;
+)sql";
+
+constexpr std::array<const char*, 3> kMigrations = {kVersion1, kVersion2, kVersion3};
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include "server/store/result_reader.h"
 
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +13,9 @@ namespace {
 
 // The cells of a campaign, whose id is to be bound, with their numbers.
 constexpr char kNumberedCells[] =
-    "(SELECT c.id, row_number() OVER (ORDER BY v.id, c.position) - 1 AS number FROM cells c JOIN "
-    "variants v ON v.id = c.variant WHERE v.campaign = ?)";
+    "(SELECT c.id, c.position + (SELECT coalesce(sum(u.positions), 0) FROM variants u WHERE "
+    "u.campaign = v.campaign AND u.id < v.id) AS number FROM cells c JOIN variants v ON v.id = "
+    "c.variant WHERE v.campaign = ?)";
 
 // Over the folds, in their order, of each variant whose golden is known on all of them.
 absl::Status ReadGoldenAttention(Database& db, const std::string& id, StoredCampaign& campaign) {
@@ -32,6 +34,21 @@ absl::Status ReadGoldenAttention(Database& db, const std::string& id, StoredCamp
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<GoldenResult>> ReadGoldens(Database& db, const std::string& id,
+                                                      int folds) {
+  std::vector<GoldenResult> goldens;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT v.model, v.format, sum(g.images), sum(g.top1), sum(g.top5), min(100.0 * g.top1 / "
+      "g.images), max(100.0 * g.top1 / g.images) FROM goldens g JOIN variants v ON v.id = "
+      "g.variant WHERE v.campaign = ? GROUP BY v.id HAVING count(*) = ? ORDER BY v.id",
+      {id, folds}, [&](const Row& row) {
+        goldens.push_back({row.Text(0), row.Text(1), row.Int(2), row.Int(3), row.Int(4),
+                           AttentionDistances{}, row.Double(5), row.Double(6)});
+        return absl::OkStatus();
+      }));
+  return goldens;
+}
 
 absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id) {
   StoredCampaign campaign;
@@ -57,14 +74,7 @@ absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id)
                                                           static_cast<int>(row.Int(3))});
                                return absl::OkStatus();
                              }));
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT v.model, v.format, sum(g.images), sum(g.top1), sum(g.top5) FROM goldens g JOIN "
-      "variants v ON v.id = g.variant WHERE v.campaign = ? GROUP BY v.id HAVING count(*) = ? ORDER "
-      "BY v.id",
-      {id, campaign.folds}, [&](const Row& row) {
-        campaign.goldens.push_back({row.Text(0), row.Text(1), row.Int(2), row.Int(3), row.Int(4)});
-        return absl::OkStatus();
-      }));
+  ASSIGN_OR_RETURN(campaign.goldens, ReadGoldens(db, id, campaign.folds));
   RETURN_IF_ERROR(ReadGoldenAttention(db, id, campaign));
   RETURN_IF_ERROR(db.ForEach(
       "SELECT DISTINCT g.device_kind FROM goldens g JOIN variants v ON v.id = g.variant WHERE "
@@ -79,13 +89,21 @@ absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id)
 
 absl::Status ReadCells(Database& db, const std::string& id,
                        const std::function<absl::Status(CellResult)>& emit) {
+  std::map<int64_t, int64_t> first_number;  // by variant
+  int64_t positions = 0;
+  RETURN_IF_ERROR(db.ForEach("SELECT id, positions FROM variants WHERE campaign = ? ORDER BY id",
+                             {id}, [&](const Row& row) {
+                               first_number[row.Int(0)] = positions;
+                               positions += row.Int(1);
+                               return absl::OkStatus();
+                             }));
   CellResult cell;
   int64_t current = 0;
-  int64_t number = 0;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT c.id, p.name, v.model, v.format, c.fault, c.granularity, c.target, c.ber, c.bits, "
       "t.trial, t.images, t.top1, t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.flips, "
-      "t.faults_digest FROM variants v JOIN campaigns p ON p.id = v.campaign JOIN cells c ON "
+      "t.faults_digest, v.id, c.position FROM variants v JOIN campaigns p ON p.id = v.campaign "
+      "JOIN cells c ON "
       "c.variant = v.id LEFT JOIN trials t ON t.cell = c.id AND t.finished = 1 WHERE v.campaign = "
       "? ORDER BY v.id, c.position, t.trial",
       {id}, [&](const Row& row) {
@@ -95,7 +113,7 @@ absl::Status ReadCells(Database& db, const std::string& id,
           }
           current = row.Int(0);
           cell = CellResult{};
-          cell.number = number++;
+          cell.number = first_number[row.Int(19)] + row.Int(20);
           cell.key = {row.Text(1), row.Text(2), row.Text(3),  row.Text(4),
                       row.Text(5), row.Text(6), row.Double(7)};
           cell.bits = row.Int(8);

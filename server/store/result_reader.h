@@ -33,7 +33,7 @@ struct StoredCampaign {
 
 // Bitmaps of a trial on a fold, as kept (common/base/bitmap.h).
 struct StoredFoldOutcome {
-  int64_t cell = 0;  // its number in the campaign's order, from 0
+  int64_t cell = 0;  // its number, as CellResult's
   uint32_t trial = 0;
   int fold = 0;
   int64_t images = 0;
@@ -53,6 +53,11 @@ struct StoredFold {
   std::vector<int64_t> images;  // numbers in the data set, in the fold's order
   std::vector<int> labels;
 };
+
+// Of each variant whose golden outcome is known on all of `folds` folds. Attention is not filled
+// in.
+absl::StatusOr<std::vector<GoldenResult>> ReadGoldens(Database& db, const std::string& id,
+                                                      int folds);
 
 absl::StatusOr<StoredCampaign> ReadCampaign(Database& db, const std::string& id);
 

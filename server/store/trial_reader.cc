@@ -20,15 +20,14 @@ absl::Status NoSuchCell(Database& db, const std::string& campaign, int64_t cell)
   if (!known.has_value()) {
     return absl::NotFoundError(absl::StrCat("no campaign '", campaign, "'; see `bitquake list`"));
   }
-  ASSIGN_OR_RETURN(const auto cells,
-                   db.QueryInt("SELECT count(*) FROM cells c JOIN variants v ON v.id = c.variant "
-                               "WHERE v.campaign = ?",
-                               {campaign}));
+  ASSIGN_OR_RETURN(
+      const auto cells,
+      db.QueryInt("SELECT sum(positions) FROM variants WHERE campaign = ?", {campaign}));
   const int64_t count = cells.value_or(0);
-  return absl::InvalidArgumentError(
-      count == 0 ? absl::StrCat("campaign '", campaign, "' has no cells yet")
-                 : absl::StrCat("no cell ", cell, "; cells are 0 to ", count - 1,
-                                ", the last column of cells.csv"));
+  return absl::InvalidArgumentError(count == 0
+                                        ? absl::StrCat("campaign '", campaign, "' has no cells yet")
+                                        : absl::StrCat("no cell ", cell, "; cells are 0 to ",
+                                                       count - 1, ", column 'cell' of cells.csv"));
 }
 
 absl::StatusOr<Bitmap> BitmapFrom(const Row& row, int column, int64_t images) {
@@ -97,10 +96,11 @@ absl::StatusOr<TrialRecord> ReadTrial(Database& db, const std::string& campaign,
   if (cell >= 0) {
     RETURN_IF_ERROR(db.ForEach(
         "SELECT c.id, p.resolved, p.data_digest, v.model, m.digest, m.chunk, v.format, "
-        "c.granularity_index, c.target, c.ber FROM variants v JOIN campaigns p ON p.id = "
+        "c.granularity_index, c.target, c.ber, c.fault FROM variants v JOIN campaigns p ON p.id = "
         "v.campaign JOIN models m ON m.campaign = p.id AND m.model = v.model JOIN cells c ON "
-        "c.variant = v.id WHERE v.campaign = ? ORDER BY v.id, c.position LIMIT 1 OFFSET ?",
-        {campaign, cell}, [&](const Row& row) {
+        "c.variant = v.id AND c.position = ? - (SELECT coalesce(sum(u.positions), 0) FROM variants "
+        "u WHERE u.campaign = v.campaign AND u.id < v.id) WHERE v.campaign = ?",
+        {cell, campaign}, [&](const Row& row) {
           id = row.Int(0);
           record.setup.resolved_json = row.Text(1);
           record.setup.data_digest = row.Text(2);
@@ -111,6 +111,7 @@ absl::StatusOr<TrialRecord> ReadTrial(Database& db, const std::string& campaign,
           record.setup.granularity_index = static_cast<int>(row.Int(7));
           record.setup.target = row.Text(8);
           record.setup.ber = row.Double(9);
+          record.setup.fault = row.Text(10);
           return absl::OkStatus();
         }));
   }

@@ -22,7 +22,7 @@ COMMON_MAY_INCLUDE = {
     "base": (),
     "model": ("base",),
     "fault": ("base", "model"),
-    "campaign": ("base", "model", "fault"),
+    "campaign": ("base", "model", "fault", "stats"),
     "stats": ("base",),
     "report": ("base", "model", "fault", "campaign", "stats"),
 }

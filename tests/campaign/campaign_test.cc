@@ -37,13 +37,17 @@ TEST(Campaign, DefaultsAreAsDocumented) {
   ASSERT_EQ(campaign.granularities.size(), 1u);
   EXPECT_EQ(campaign.granularities[0].Name(), "model");
   EXPECT_THAT(campaign.ber, ElementsAre(1e-6));
-  EXPECT_EQ(campaign.trials, 10);
+  EXPECT_EQ(campaign.trials.min, 10);
+  EXPECT_EQ(campaign.trials.max, 10);
+  EXPECT_EQ(campaign.trials.confidence, 0.95);
+  EXPECT_EQ(campaign.trials.interval, IntervalMethod::kStudent);
+  EXPECT_FALSE(campaign.search.has_value());
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kAll);
   EXPECT_EQ(campaign.folds, 0);
   EXPECT_EQ(campaign.compute, "fp32");
-  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kBitFlip);
-  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kBernoulli);
-  EXPECT_THAT(campaign.fault.positions, IsEmpty());
+  EXPECT_EQ(campaign.faults[0].kind, FaultModel::Kind::kBitFlip);
+  EXPECT_EQ(campaign.faults[0].sampling, FaultModel::Sampling::kBernoulli);
+  EXPECT_THAT(campaign.faults[0].positions, IsEmpty());
   EXPECT_EQ(campaign.quantization.scale, Quantization::Scale::kPerTensor);
   EXPECT_EQ(campaign.quantization.percentile, 100);
   EXPECT_THAT(campaign.surface.include, IsEmpty());
@@ -68,10 +72,36 @@ TEST(Campaign, ReadsEveryField) {
   EXPECT_THAT(campaign.granularities[1].blocks, ElementsAre(2));
   EXPECT_THAT(campaign.granularities[1].types, ElementsAre(QkvType::kV));
   EXPECT_THAT(campaign.ber, ElementsAre(1e-3, 1e-2));
-  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_EQ(campaign.trials.max, 3);
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kSpread);
   EXPECT_EQ(campaign.images.count, 2);
   EXPECT_EQ(campaign.folds, 4);
+}
+
+TEST(Campaign, TrialsAreANumberOrARule) {
+  const auto trials = [](absl::string_view value) {
+    return Parsed(absl::StrCat(kMinimal, "trials: ", value)).trials;
+  };
+  EXPECT_FALSE(trials("7").adaptive());
+  EXPECT_EQ(trials("7").min, 7);
+  const TrialDesign rule = trials("{half_width: 0.25}");
+  EXPECT_TRUE(rule.adaptive());
+  EXPECT_EQ(rule.min, 10);
+  EXPECT_EQ(rule.max, 500);
+  EXPECT_EQ(rule.half_width, 0.25);
+  EXPECT_EQ(rule.confidence, 0.95);
+  EXPECT_FALSE(trials("{min: 20, max: 20, confidence: 0.9}").adaptive());
+  EXPECT_EQ(trials("{min: 20, max: 20, confidence: 0.9}").confidence, 0.9);
+}
+
+TEST(Campaign, ASearchChoosesFromItsGrid) {
+  const Campaign campaign = Parsed(
+      "name: n\nmodels: [m]\ndataset: d\n"
+      "ber: {search: {loss: [10, 1], from: 1e-4, to: 1e-2, per_decade: 1}}\ninterval: bca\n");
+  ASSERT_TRUE(campaign.search.has_value());
+  EXPECT_THAT(campaign.search->losses, ElementsAre(1, 10));
+  EXPECT_THAT(campaign.ber, ElementsAre(1e-4, 1e-3, 1e-2));
+  EXPECT_EQ(campaign.trials.interval, IntervalMethod::kBca);
 }
 
 TEST(Campaign, ImagesTakeFourForms) {
@@ -93,7 +123,7 @@ TEST(Campaign, BitErrorRatesAreSortedAndDistinct) {
 }
 
 TEST(Campaign, IntegersMayBeWrittenWithAnExponent) {
-  EXPECT_EQ(Parsed(absl::StrCat(kMinimal, "trials: 1e3")).trials, 1000);
+  EXPECT_EQ(Parsed(absl::StrCat(kMinimal, "trials: 1e3")).trials.max, 1000);
   EXPECT_EQ(ErrorOf(absl::StrCat(kMinimal, "trials: 1.5e0")),
             "campaign.yaml:5:9: trials: expected an integer, found the number 1.5e0");
 }
@@ -139,7 +169,7 @@ TEST(Campaign, FaultModelsTakeTheirFields) {
   using Kind = FaultModel::Kind;
   using Sampling = FaultModel::Sampling;
   const auto fault = [](absl::string_view value) {
-    return Parsed(absl::StrCat(kMinimal, "fault: ", value)).fault;
+    return Parsed(absl::StrCat(kMinimal, "fault: ", value)).faults[0];
   };
   EXPECT_EQ(fault("stuck_at_1").kind, Kind::kStuckAt1);
   EXPECT_EQ(fault("word").kind, Kind::kWord);
@@ -161,22 +191,22 @@ constexpr char kWithoutBer[] = "name: n\nmodels: [m]\ndataset: d\n";
 TEST(Campaign, CountsOfFaultsHaveNoRate) {
   const Campaign campaign =
       Parsed(absl::StrCat(kWithoutBer, "fault: {kind: bit_flip, count: 5}\ntrials: 3\n"));
-  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kCount);
-  EXPECT_EQ(campaign.fault.count, 5);
+  EXPECT_EQ(campaign.faults[0].sampling, FaultModel::Sampling::kCount);
+  EXPECT_EQ(campaign.faults[0].count, 5);
   EXPECT_THAT(campaign.ber, IsEmpty());
-  EXPECT_EQ(campaign.trials, 3);
+  EXPECT_EQ(campaign.trials.max, 3);
   EXPECT_THAT(ToJson(campaign), Not(HasSubstr("\"ber\"")));
 }
 
 TEST(Campaign, ListsOfFaultsHaveOneTrial) {
   const Campaign campaign = Parsed(absl::StrCat(
       kWithoutBer, "fault: {kind: list, faults: \"tensor,index,bit\\nw,12,3\\r\\nb,0,0\"}\n"));
-  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kList);
-  ASSERT_EQ(campaign.fault.list.size(), 2u);
-  EXPECT_EQ(campaign.fault.list[0].tensor, "w");
-  EXPECT_EQ(campaign.fault.list[0].index, 12);
-  EXPECT_EQ(campaign.fault.list[0].bit, 3);
-  EXPECT_EQ(campaign.trials, 1);
+  EXPECT_EQ(campaign.faults[0].kind, FaultModel::Kind::kList);
+  ASSERT_EQ(campaign.faults[0].list.size(), 2u);
+  EXPECT_EQ(campaign.faults[0].list[0].tensor, "w");
+  EXPECT_EQ(campaign.faults[0].list[0].index, 12);
+  EXPECT_EQ(campaign.faults[0].list[0].bit, 3);
+  EXPECT_EQ(campaign.trials.max, 1);
   EXPECT_THAT(ToJson(campaign), HasSubstr("\"trials\": 1,"));
 }
 
@@ -190,7 +220,7 @@ TEST(Campaign, FileOfFaultsIsReadByWhoeverCan) {
   const absl::StatusOr<Campaign> campaign = ParseCampaign(text, "f.yaml", read);
   ASSERT_TRUE(campaign.ok()) << campaign.status();
   EXPECT_EQ(asked, "dir/f.csv");
-  ASSERT_EQ(campaign->fault.list.size(), 1u);
+  ASSERT_EQ(campaign->faults[0].list.size(), 1u);
   EXPECT_THAT(ToJson(*campaign), HasSubstr("\"faults\": \"tensor,index,bit\\nw,1,2\\n\""));
   EXPECT_EQ(ErrorOf(text),
             "campaign.yaml:4:27: fault.file: a file is read by the client, and not here; give its "
@@ -258,6 +288,7 @@ TEST(Campaign, ResolvedFormStatesEveryDefault) {
     1e-06
   ],
   "trials": 10,
+  "interval": "t",
   "images": "all",
   "folds": 0,
   "compute": "fp32",
@@ -285,8 +316,10 @@ TEST(Campaign, ReferenceNamesEveryField) {
   const std::string reference = CampaignReference();
   for (const char* row :
        {"| `name` | a name | required | Names the campaign in results and folders. |",
-        "| `trials` | an integer, 1 to 1000000 | `10` | Independent draws of faults in each cell. "
-        "Of a list of faults, 1. |",
+        "| `trials` | an integer or {min, max, half_width, confidence} | `10` | Independent draws "
+        "of faults in each cell. Of a list of faults, 1. A map: as many as it takes",
+        "| `trials.half_width` | a number, above 0 to 100 | `0.5` |",
+        "| `interval` | t, bca or bernstein | `t` |", "| `ber.search.from` |",
         "| `ber.per_decade` | an integer, 1 to 1000 | required |",
         "| `granularities[].head.types` | a list of q, k and v (at most 3), each q, k or v |",
         "| `images.first` |", "| `fault.sampling` | bernoulli or exact | `bernoulli` |",

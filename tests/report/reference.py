@@ -15,7 +15,8 @@ from fractions import Fraction
 
 CELL_COLUMNS = """campaign model format fault granularity target bits ber trials images golden_top1 golden_top5
 top1_mean top1_std top1_min top1_max top1_p05 top1_median top1_p95 ci_low ci_high loss_mean top5_mean sdc_rate
-due_rate flips_mean vf cell""".split()
+due_rate flips_mean vf cell interval confidence half_width_asked half_width_observed stopped inferences relative_loss
+loss_per_mbit vf_low vf_high rank rank_low rank_high""".split()
 TRIAL_COLUMNS = """campaign model format fault granularity target ber trial images top1 top5 sdc due flips
 faults_digest""".split()
 
@@ -93,15 +94,21 @@ def estimate(golden, trial, key):
 
 
 def siblings_key(cell):
+    """Heads: the others of the block (and type). Types of blocks: the same of the other blocks."""
     target = cell["target"].split(".")
     if cell["granularity"] == "head":
-        at = next(i for i, part in enumerate(target) if part[0] == "h" and part[1:].isdigit())
-        group = tuple(target[:at] + ["*"] + target[at + 1:])
+        group = tuple("*" if part[0] == "h" and part[1:].isdigit() else part for part in target)
     elif cell["granularity"] == "type":
-        group = len(target) > 1
+        group = target[-1] if len(target) > 1 else None
     else:
         group = None
     return cell["model"], cell["format"], cell["granularity"], cell["ber"], group
+
+
+def ranking_key(cell):
+    """Over all blocks; whole heads, types of heads, types of blocks and types of the model each by themselves."""
+    kind = cell["granularity"] in ("head", "type") and cell["target"].count(".")
+    return cell["model"], cell["format"], cell["granularity"], cell["ber"], kind
 
 
 def memoized(f):
@@ -114,11 +121,80 @@ def memoized(f):
     return lookup
 
 
+def philox(counter, key):
+    """Philox 4x32-10 (Salmon et al. 2011)."""
+    c, k, mask = list(counter), list(key), 0xFFFFFFFF
+    for _ in range(10):
+        low, high = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(high >> 32) ^ c[1] ^ k[0], high & mask, (low >> 32) ^ c[3] ^ k[1], low & mask]
+        k = [(k[0] + 0x9E3779B9) & mask, (k[1] + 0xBB67AE85) & mask]
+    return c
+
+
+SEED, RESAMPLES = 2418, 200
+
+
+@functools.lru_cache(maxsize=None)
+def resampled_trials(n):
+    """For each resample, which of n trials it takes."""
+    return [[word * n >> 32 for block in range((n + 3) // 4)
+             for word in philox((block, r, 0x626F6F74, 0), (SEED, 0))][:n] for r in range(RESAMPLES)]
+
+
+def expanded_tail(n):
+    return 0.5 * math.erfc(math.sqrt(n / (n - 1)) * student_975(n - 1) / math.sqrt(2))
+
+
+def percentile_ends(values, tail):
+    return [float(quantile(values, q)) for q in (tail, 1 - tail)]
+
+
+@memoized
+def trial_losses(cell):
+    return [Fraction(100 * (t["golden_top1"] - t["top1"]), t["images"]) for t in cell["trials"]]
+
+
+@memoized
+def resampled_losses(cell):
+    losses = [float(x) for x in trial_losses(cell)]
+    return [math.fsum(losses[t] for t in taken) / len(losses) for taken in resampled_trials(len(losses))]
+
+
+def add_intervals(row, cell, siblings, ranked):
+    """Of vf and rank; `siblings` and `ranked` have the cell itself among them."""
+    fewest = lambda group: min(len(c["trials"]) for c in group)
+    if len(siblings) > 1 and fewest(siblings) > 1 and row["vf"] != "":
+        others = [resampled_losses(c) for c in siblings if c is not cell]
+        means = [math.fsum(at) / len(at) for at in zip(*others)]
+        if all(mean > 1e-9 for mean in means):
+            row["vf_low"], row["vf_high"] = percentile_ends(
+                [own / mean for own, mean in zip(resampled_losses(cell), means)], expanded_tail(fewest(siblings)))
+        else:  # one of RESAMPLES is more than one of a thousand
+            assert RESAMPLES < 1000
+    if len(ranked) > 1 and fewest(ranked) > 1:
+        places = [place(own, at) for own, at in zip(resampled_losses(cell), zip(*map(resampled_losses, ranked)))]
+        row["rank_low"], row["rank_high"] = percentile_ends(places, expanded_tail(fewest(ranked)))
+
+
+def place(own, losses):
+    """1 for the largest; equal ones share the mean of their places."""
+    return sum(x > own for x in losses) + (sum(x == own for x in losses) + 1) / 2
+
+
 @memoized
 def loss(cell):
     golden = cell["golden"]
     mean = sum(estimate(golden, t, "top1") for t in cell["trials"]) / len(cell["trials"])
     return Fraction(100 * golden["top1"], golden["images"]) - mean
+
+
+def inferences(cell, cells):
+    """Images of trials that flip something, and not what the same trial of the target flips at a lower rate."""
+    keys = "model", "format", "granularity", "target"
+    lower = [c for c in cells if all(c[k] == cell[k] for k in keys) and c["ber"] < cell["ber"]]
+    known = {(t["trial"], t["faults_digest"]) for c in lower for t in c["trials"]}
+    return sum(t["images"] for t in cell["trials"]
+               if t["flips"] > 0 and (t["trial"], t["faults_digest"]) not in known)
 
 
 def cell_row(cell, cells):
@@ -136,14 +212,24 @@ def cell_row(cell, cells):
                loss_mean=loss(cell), top5_mean=sum(estimate(golden, t, "top5") for t in trials) / n,
                sdc_rate=Fraction(100 * sum(t["sdc"] for t in trials), images),
                due_rate=Fraction(100 * sum(t["due"] for t in trials), images),
-               flips_mean=Fraction(sum(t["flips"] for t in trials), n), top1_std="", ci_low="", ci_high="", vf="")
+               flips_mean=Fraction(sum(t["flips"] for t in trials), n), top1_std="", ci_low="", ci_high="",
+               interval="t", confidence=0.95, half_width_asked="", half_width_observed="", stopped="fixed",
+               inferences=inferences(cell, cells), vf="", vf_low="", vf_high="", rank="", rank_low="", rank_high="",
+               relative_loss=100 * loss(cell) / Fraction(100 * golden["top1"], golden["images"]),
+               loss_per_mbit=loss(cell) * 1000000 / cell["bits"])
     if n > 1:
         std = math.sqrt(sum((x - mean) ** 2 for x in top1) / (n - 1))
         half = student_975(n - 1) * std / math.sqrt(n)
-        row.update(top1_std=std, ci_low=float(mean) - half, ci_high=float(mean) + half)
-    others = [loss(c) for c in cells if c is not cell and c["trials"] and siblings_key(c) == siblings_key(cell)]
+        row.update(top1_std=std, ci_low=float(mean) - half, ci_high=float(mean) + half,
+                   half_width_observed=half)
+    siblings = [c for c in cells if c["trials"] and siblings_key(c) == siblings_key(cell)]
+    others = [loss(c) for c in siblings if c is not cell]
     if others and sum(others) > 0:
         row["vf"] = loss(cell) / (sum(others) / len(others))
+    ranked = [c for c in cells if c["trials"] and ranking_key(c) == ranking_key(cell)]
+    if len(ranked) > 1:
+        row["rank"] = place(loss(cell), [loss(c) for c in ranked])
+    add_intervals(row, cell, siblings, ranked)
     return row
 
 

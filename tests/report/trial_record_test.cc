@@ -59,7 +59,6 @@ TEST(Differences, EveryCountAndDigestCounts) {
       {[](auto& m) { ++m.folds[0].counts.golden_top5; },
        "fold 2: golden_top5 is 19 stored, 20 now"},
       {[](auto& m) { ++m.folds[0].counts.sdc; }, "fold 2: sdc is 6 stored, 7 now"},
-      {[](auto& m) { m.folds[0].counts.inferences = 0; }, "fold 2: inferences is 20 stored, 0 now"},
       {[](auto& m) { ++m.folds[0].right_to_wrong; }, "fold 2: right_to_wrong is 8 stored, 9 now"},
       {[](auto& m) { ++m.folds[0].wrong_to_right; }, "fold 2: wrong_to_right is 1 stored, 2 now"},
       {[](auto& m) { m.folds[0].digest = "0e"; }, "fold 2: digest is 0d stored, 0e now"},
@@ -75,6 +74,13 @@ TEST(Differences, EveryCountAndDigestCounts) {
     change(now);
     EXPECT_THAT(Differences(Measurement(), now), ElementsAre(line));
   }
+}
+
+TEST(Differences, WhatItTookIsNoDifference) {
+  TrialMeasurement now = Measurement();
+  now.sum.inferences = 0;
+  now.folds[0].counts.inferences = 0;
+  EXPECT_THAT(Differences(Measurement(), now), IsEmpty());
 }
 
 TEST(Differences, AFoldThatIsMissingDiffers) {
@@ -101,8 +107,8 @@ TEST(TrialRecord, ComesBackFromJson) {
   EXPECT_THAT(Differences(Measurement(), *measured), IsEmpty());
   EXPECT_EQ(ToJson(*measured), ToJson(Measurement()));
 
-  const TrialSetup setup = {"{\"name\": \"c\"}", "d",    "m",         "e",   16, "int8", 2,
-                            "blocks.1",          1e-300, 4294967295u, {0, 3}};
+  const TrialSetup setup = {"{\"name\": \"c\"}", "d",    "m",        "e",         16,    "int8", 2,
+                            "blocks.1",          1e-300, "bit_flip", 4294967295u, {0, 3}};
   const auto back = TrialSetupFromJson(ToJson(setup));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(ToJson(*back), ToJson(setup));
@@ -115,6 +121,7 @@ TEST(TrialRecord, ComesBackFromJson) {
   EXPECT_EQ(back->granularity_index, 2);
   EXPECT_EQ(back->target, "blocks.1");
   EXPECT_EQ(back->ber, 1e-300);
+  EXPECT_EQ(back->fault, "bit_flip");
   EXPECT_EQ(back->trial, 4294967295u);
   EXPECT_THAT(back->folds, ElementsAre(0, 3));
 }

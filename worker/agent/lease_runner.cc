@@ -12,14 +12,10 @@
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
-#include "common/fault/fault_list.h"
+#include "worker/agent/trial_draw.h"
 
 namespace bitquake {
 namespace {
-
-// Fault lists held at a time: 16 bytes for each faulty word, and the engine's as many where bits
-// are set.
-constexpr int64_t kFaultyWordsTogether = int64_t{1} << 24;
 
 // Marks an error after which nothing that this process computes may be believed.
 constexpr char kUntrusted[] = "bitquake/untrusted";
@@ -71,7 +67,7 @@ v1::AttentionDistances ToProto(const AttentionDistances& distances) {
   return message;
 }
 
-void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surface& surface,
+void FillReport(const TrialOutcome& outcome, const std::string& faults_digest,
                 const std::string& golden_digest, v1::TrialReport& report) {
   report.set_images(outcome.images);
   report.set_top1(outcome.top1);
@@ -87,7 +83,7 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   for (const int64_t flips : outcome.flips_per_bit) {
     report.add_flips_per_bit(flips);
   }
-  report.set_faults_digest(faults.Digest(surface));
+  report.set_faults_digest(faults_digest);
   report.set_golden_digest(golden_digest);
   report.set_outcome_digest(outcome.digest);
   report.set_inferences(outcome.inferences);
@@ -99,62 +95,33 @@ void FillReport(const TrialOutcome& outcome, const FaultList& faults, const Surf
   }
 }
 
-// Draws the faults of a lease's trials. What it is made of must outlive it.
-class TrialDraw {
- public:
-  // Errors: InvalidArgument for a cell that the campaign does not have, or a job of another cell.
-  static absl::StatusOr<TrialDraw> Make(const Campaign& campaign, const Surface& surface,
-                                        const NumberFormat& format, const v1::TrialWork& work) {
-    TrialDraw draw(campaign, surface, format);
-    for (const v1::CellSpec& cell : work.cells()) {
-      RETURN_IF_ERROR(draw.AddCell(cell));
-    }
-    for (const v1::TrialJob& job : work.jobs()) {
-      if (draw.cells_.count(job.cell_id()) == 0) {
-        return absl::InvalidArgumentError(absl::StrCat("job ", job.job_id(), ": unknown cell"));
-      }
-    }
-    return draw;
-  }
+}  // namespace
 
-  absl::StatusOr<FaultList> Faults(const v1::TrialJob& job) {
-    const v1::CellSpec& cell = *cells_[job.cell_id()];
-    return DrawFaults(surface_, targets_[cell.granularity_index()][cell.target()], campaign_.fault,
-                      format_, campaign_.seed, job.trial(), cell.ber());
+// What is known of the trials of one fold by the digest of their faults. Fault sets nest over
+// rates, so trials at two rates may have the same: then one is run, and the other has its outcome.
+class LeaseRunner::KnownOutcomes {
+ public:
+  // True the first time.
+  bool IsNew(const std::string& faults_digest) {
+    return outcomes_.emplace(faults_digest, TrialOutcome()).second;
+  }
+  void Set(const std::string& faults_digest, TrialOutcome outcome) {
+    outcomes_[faults_digest] = std::move(outcome);
+  }
+  // Of the job that was run it says what it took; of others, that nothing was run.
+  TrialOutcome Of(const std::string& faults_digest, int64_t job) const {
+    TrialOutcome outcome = outcomes_.at(faults_digest);
+    if (outcome.id != job) {
+      outcome.id = job;
+      outcome.inferences = 0;
+      outcome.seconds = 0;
+    }
+    return outcome;
   }
 
  private:
-  TrialDraw(const Campaign& campaign, const Surface& surface, const NumberFormat& format)
-      : campaign_(campaign), surface_(surface), format_(format) {}
-
-  absl::Status AddCell(const v1::CellSpec& cell) {
-    cells_[cell.cell_id()] = &cell;
-    const int index = cell.granularity_index();
-    if (index < 0 || index >= static_cast<int>(campaign_.granularities.size())) {
-      return absl::InvalidArgumentError(absl::StrCat("cell ", cell.cell_id(), ": granularity ",
-                                                     index, " is not in the campaign"));
-    }
-    if (targets_.count(index) == 0) {
-      ASSIGN_OR_RETURN(std::vector<Target> expanded,
-                       ExpandTargets(surface_, campaign_.granularities[index], format_));
-      for (Target& target : expanded) {
-        targets_[index][target.name] = std::move(target);
-      }
-    }
-    return targets_[index].count(cell.target()) > 0
-               ? absl::OkStatus()
-               : absl::InvalidArgumentError(
-                     absl::StrCat("cell ", cell.cell_id(), ": no target '", cell.target(), "'"));
-  }
-
-  const Campaign& campaign_;
-  const Surface& surface_;
-  const NumberFormat& format_;
-  std::map<int, std::map<std::string, Target>> targets_;  // by granularity, by name
-  std::map<int64_t, const v1::CellSpec*> cells_;
+  std::map<std::string, TrialOutcome> outcomes_;
 };
-
-}  // namespace
 
 struct LeaseRunner::Bench {
   Campaign campaign;
@@ -326,41 +293,53 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
   ASSIGN_OR_RETURN(TrialDraw draw,
                    TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
-  std::map<int, std::vector<const v1::TrialJob*>> by_fold;
-  for (const v1::TrialJob& job : lease.trials().jobs()) {
-    by_fold[job.fold()].push_back(&job);
-  }
-  for (const auto& [fold, jobs] : by_fold) {
-    ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(fold));
-    size_t next = 0;
-    while (next < jobs.size()) {
-      // As many trials together as their fault lists fit in memory: they share the golden pass.
-      std::vector<FaultList> lists;
-      lists.reserve(jobs.size() - next);  // the requests point into it
-      std::vector<TrialRequest> requests;
-      int64_t words = 0;
-      for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
-        ASSIGN_OR_RETURN(FaultList drawn, draw.Faults(*jobs[next]));
-        lists.push_back(std::move(drawn));
-        for (const TensorFaults& tensor : lists.back().tensors) {
-          words += static_cast<int64_t>(tensor.faults.size());
-        }
-        requests.push_back({jobs[next]->job_id(), &lists.back()});
-      }
-      absl::StatusOr<std::vector<TrialOutcome>> outcomes =
-          bench.evaluator->Run(images, requests, cancelled);
-      if (!outcomes.ok()) {
-        return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", fold)));
-      }
-      ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
-      for (size_t i = 0; i < outcomes->size(); ++i) {
-        v1::OutcomeReport message;
-        v1::TrialReport* trial = message.mutable_trial();
-        trial->set_job_id((*outcomes)[i].id);
-        FillReport((*outcomes)[i], lists[i], bench.surface, golden.digest, *trial);
-        report(std::move(message));
-      }
+  TrialBatches batches(&draw, &bench.evaluator->golden_words(), &bench.surface, &lease.trials(),
+                       workbench_->threads());
+  KnownOutcomes known;
+  int known_fold = -1;
+  for (;;) {
+    ASSIGN_OR_RETURN(const std::optional<TrialBatch> batch, batches.Next());
+    if (!batch) {
+      return absl::OkStatus();
     }
+    if (std::exchange(known_fold, batch->fold) != batch->fold) {
+      known = KnownOutcomes();
+    }
+    const absl::Status status = RunBatch(bench, *batch, cancelled, report, known);
+    if (!status.ok()) {
+      return Annotate(status, absl::StrCat("fold ", batch->fold));
+    }
+  }
+}
+
+absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
+                                   const std::function<bool()>& cancelled,
+                                   const std::function<void(v1::OutcomeReport)>& report,
+                                   KnownOutcomes& known) {
+  ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(batch.fold));
+  std::vector<TrialRequest> requests;
+  std::vector<const TrialBatch::Trial*> run;
+  for (const TrialBatch::Trial& trial : batch.trials) {
+    if (known.IsNew(trial.digest)) {
+      run.push_back(&trial);
+      requests.push_back({trial.job->job_id(), &trial.faults});
+    }
+  }
+  absl::StatusOr<std::vector<TrialOutcome>> outcomes =
+      bench.evaluator->Run(images, requests, cancelled);
+  if (!outcomes.ok()) {
+    return Untrusted(outcomes.status());
+  }
+  ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+  for (size_t i = 0; i < run.size(); ++i) {
+    known.Set(run[i]->digest, std::move((*outcomes)[i]));
+  }
+  for (const TrialBatch::Trial& trial : batch.trials) {
+    v1::OutcomeReport message;
+    v1::TrialReport* reported = message.mutable_trial();
+    reported->set_job_id(trial.job->job_id());
+    FillReport(known.Of(trial.digest, trial.job->job_id()), trial.digest, golden.digest, *reported);
+    report(std::move(message));
   }
   return absl::OkStatus();
 }
@@ -372,7 +351,7 @@ absl::StatusOr<std::vector<TrialFlips>> LeaseRunner::Flips(const v1::Lease& leas
                    TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
   std::vector<TrialFlips> flips;
   for (const v1::TrialJob& job : lease.trials().jobs()) {
-    ASSIGN_OR_RETURN(const FaultList drawn, draw.Faults(job));
+    ASSIGN_OR_RETURN(const FaultList drawn, draw.Faults(job, bench.evaluator->golden_words()));
     ASSIGN_OR_RETURN(FaultList real, bench.evaluator->RealFlips(drawn));
     flips.push_back({job.job_id(), bench.surface, std::move(real)});
   }

@@ -76,7 +76,7 @@ absl::StatusOr<Workbench::OpenDataset*> Workbench::DatasetFor(const std::string&
   }
   ASSIGN_OR_RETURN(Dataset dataset, Dataset::Open(folder));
   ASSIGN_OR_RETURN(std::string stamp, dataset.Stamp());
-  ASSIGN_OR_RETURN(std::string digest, dataset.Digest());
+  ASSIGN_OR_RETURN(std::string digest, dataset.Digest(options_.threads));
   RETURN_IF_ERROR(CheckUnchanged(folder, dataset.Stamp(), stamp));
   return &datasets_
               .emplace(name,

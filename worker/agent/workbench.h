@@ -70,6 +70,7 @@ class Workbench {
   // number, so it belongs to one campaign.
   absl::StatusOr<Evaluator*> EvaluatorFor(const std::string& campaign_id, const OpenModel& model,
                                           const EvaluatorOptions& options);
+  int threads() const { return options_.threads; }
   // With the device, the threads and what else is this worker's.
   EvaluatorOptions OnDevice(EvaluatorOptions options) const;
   // The chunk size for a campaign whose largest fold has so many images.

@@ -1,7 +1,9 @@
 #include "worker/data/dataset.h"
 
+#include <atomic>
 #include <filesystem>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +57,26 @@ absl::StatusOr<Layout> FindLayout(const std::string& folder) {
       " of images, one for each class"));
 }
 
+std::vector<absl::StatusOr<std::string>> DigestFiles(const std::vector<std::string>& paths,
+                                                     int threads) {
+  std::vector<absl::StatusOr<std::string>> digests(paths.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < paths.size(); i = next++) {
+      digests[i] = Sha256HexOfFile(paths[i]);
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) {
+    others.emplace_back(work);
+  }
+  work();
+  for (std::thread& other : others) {
+    other.join();
+  }
+  return digests;
+}
+
 }  // namespace
 
 absl::StatusOr<Dataset> Dataset::Open(const std::string& folder) {
@@ -96,11 +118,12 @@ absl::StatusOr<std::string> Dataset::Stamp() const {
   return stamps;
 }
 
-absl::StatusOr<std::string> Dataset::Digest() const {
+absl::StatusOr<std::string> Dataset::Digest(int threads) const {
+  const std::vector<absl::StatusOr<std::string>> digests = DigestFiles(shards_, threads);
   std::string lines;
   for (size_t i = 0; i < shards_.size(); ++i) {
-    ASSIGN_OR_RETURN(const std::string digest, Sha256HexOfFile(shards_[i]));
-    absl::StrAppend(&lines, digest, "  ", names_[i], "\n");
+    RETURN_IF_ERROR(digests[i].status());
+    absl::StrAppend(&lines, *digests[i], "  ", names_[i], "\n");
   }
   return Sha256Hex(lines);
 }

@@ -36,8 +36,8 @@ class Dataset {
 
   // SHA-256 over, for each shard in order, the line that sha256sum prints of it: the digest of its
   // bytes, two spaces, its name. A tar's name is without folders, an image's is "class/image".
-  // Reads all shards.
-  absl::StatusOr<std::string> Digest() const;
+  // Reads all shards, several at a time on `threads` threads.
+  absl::StatusOr<std::string> Digest(int threads = 1) const;
 
  private:
   std::string folder_;

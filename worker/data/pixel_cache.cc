@@ -85,7 +85,8 @@ class Build {
     const int64_t count = dataset_.samples().size();
     for (;;) {
       const int64_t begin = next_.fetch_add(kImagesAtOnce);
-      for (int64_t i = begin; i < std::min(begin + kImagesAtOnce, count); ++i) {
+      const int64_t end = std::min(begin + kImagesAtOnce, count);
+      for (int64_t i = begin; i < end; ++i) {
         if (i >= stop_at_.load()) {
           return;
         }
@@ -95,6 +96,7 @@ class Build {
       if (begin >= count) {
         return;
       }
+      writer_->StartSync(begin, end);
     }
   }
 

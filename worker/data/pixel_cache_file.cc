@@ -119,6 +119,11 @@ absl::Status PixelCacheWriter::Write(int64_t image, absl::Span<const uint8_t> pi
   return WriteAt(fd_, pixels.data(), pixels.size(), shape_.PixelOffset(image), temporary_);
 }
 
+void PixelCacheWriter::StartSync(int64_t begin, int64_t end) {
+  const int64_t offset = shape_.PixelOffset(begin);
+  sync_file_range(fd_, offset, shape_.PixelOffset(end) - offset, SYNC_FILE_RANGE_WRITE);
+}
+
 absl::Status PixelCacheWriter::Publish() {
   const Header header = MakeHeader(shape_, checksums_.data());
   RETURN_IF_ERROR(

@@ -25,8 +25,8 @@ struct PixelCacheShape {
 
 uint64_t PixelChecksum(absl::Span<const uint8_t> pixels);
 
-// Writes one file beside its final name. Write is thread-safe for different images; the others are
-// thread-compatible. A file that was not published is removed.
+// Writes one file beside its final name. Write and StartSync are thread-safe for different images;
+// the others are thread-compatible. A file that was not published is removed.
 class PixelCacheWriter {
  public:
   // Takes the whole space at once, so that a full disk shows before the work.
@@ -37,6 +37,10 @@ class PixelCacheWriter {
   ~PixelCacheWriter();
 
   absl::Status Write(int64_t image, absl::Span<const uint8_t> pixels);
+
+  // Has the disk begin with the images [begin, end), which are written, so that Publish need not
+  // wait for all of them. A hint: what the system cannot do now, Publish does.
+  void StartSync(int64_t begin, int64_t end);
 
   // Once every image is written: the header, a sync, the final name.
   absl::Status Publish();

@@ -1,8 +1,7 @@
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Version.h>
-#include <c10/core/DeviceGuard.h>
+#include <caffe2/core/common.h>
 #include <dlfcn.h>
-#include <torch/headeronly/version.h>
 
 #include <cstdlib>
 
@@ -19,6 +18,9 @@ absl::string_view CpuMake() {
   __builtin_cpu_init();
   return __builtin_cpu_is("intel") ? "Intel" : __builtin_cpu_is("amd") ? "AMD" : "other";
 }
+
+// Of the library that runs: a bundle may meet a later one than it was built with.
+const std::string& TorchVersion() { return caffe2::GetBuildOptions().at("TORCH_VERSION"); }
 
 // What torch does not tell without CUDA's headers. These functions of the driver's library, which
 // torch has loaded, are part of its stable interface; its devices count as torch's do.
@@ -47,7 +49,7 @@ absl::StatusOr<std::string> DeviceKind(const std::string& name) {
   ASSIGN_OR_RETURN(const at::Device device, OpenDevice(name));
   if (device.is_cpu()) {
     return absl::StrCat("cpu ", CpuMake(), " ", at::get_cpu_capability(), ", torch ",
-                        TORCH_VERSION);
+                        TorchVersion());
   }
   ASSIGN_OR_RETURN(const Driver driver, LoadDriver());
   char model[256] = {};
@@ -57,7 +59,7 @@ absl::StatusOr<std::string> DeviceKind(const std::string& name) {
     return absl::FailedPreconditionError(absl::StrCat("CUDA's driver does not know device ", name));
   }
   return absl::StrCat("cuda ", model, ", driver ", version / 1000, ".", version % 1000 / 10,
-                      ", torch ", TORCH_VERSION);
+                      ", torch ", TorchVersion());
 }
 
 std::optional<DeviceMemory> MemoryOf(const std::string& name) {

@@ -45,6 +45,7 @@ class TorchEvaluator : public Evaluator {
                                                 absl::Span<const TrialRequest> trials,
                                                 const std::function<bool()>& cancelled) override;
   absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override;
+  const GoldenWords& golden_words() const override { return model_->words(); }
 
   // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it; a
   // forward pass of a chunk's input that is made already.

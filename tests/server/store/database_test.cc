@@ -79,6 +79,48 @@ TEST_F(DatabaseTest, AStoredFileOfVersion1IsMigratedAndReadsAsItDid) {
   EXPECT_TRUE(ReadImages(*db, id, never, never).ok());
 }
 
+// tests/data/store/version_2.db is what `bitquake run` of that version left: 4 cells of 2 trials on
+// 2 folds of 20 images, with images kept; at one of the two rates nothing was flipped.
+TEST_F(DatabaseTest, AStoredFileOfVersion2IsMigratedAndSaysWhatWasSaved) {
+  std::filesystem::copy_file(std::string(BITQUAKE_SOURCE_DIR) + "/tests/data/store/version_2.db",
+                             path_);
+  auto db = Open();
+  ASSERT_TRUE(db.ok()) << db.status();
+  ASSERT_EQ(**db->QueryInt("PRAGMA user_version"), 2);
+  ASSERT_TRUE(Migrate(*db).ok());
+  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), SchemaVersion());
+  EXPECT_FALSE(db->QueryInt("SELECT * FROM pragma_foreign_key_check")->has_value());
+  EXPECT_EQ(**db->QueryInt("SELECT images_done FROM campaigns"), 400);
+  EXPECT_EQ(**db->QueryInt("SELECT images_without_flips FROM campaigns"), 160);
+  EXPECT_EQ(**db->QueryInt("SELECT images_copied FROM campaigns"), 0);
+  EXPECT_EQ(**db->QueryInt("SELECT sum(positions) FROM variants"), 4);
+  std::string id;
+  ASSERT_TRUE(db->ForEach("SELECT id, resolved FROM campaigns", {}, [&](const Row& row) {
+                  id = row.Text(0);
+                  const auto parsed = ParseCampaign(row.Text(1), "stored");
+                  EXPECT_TRUE(parsed.ok()) << parsed.status();
+                  EXPECT_EQ(parsed->trials.max, 2);
+                  EXPECT_FALSE(parsed->trials.adaptive());
+                  return absl::OkStatus();
+                }).ok());
+  std::vector<int64_t> numbers;
+  ASSERT_TRUE(ReadCells(*db, id, [&](const CellResult& cell) {
+                numbers.push_back(cell.number);
+                EXPECT_EQ(cell.trials.size(), 2u);
+                return absl::OkStatus();
+              }).ok());
+  EXPECT_EQ(numbers, (std::vector<int64_t>{0, 1, 2, 3}));
+  int64_t bitmaps = 0;
+  ASSERT_TRUE(ReadImages(
+                  *db, id, [](const StoredFold&) { return absl::OkStatus(); },
+                  [&](const StoredFoldOutcome& outcome) {
+                    EXPECT_EQ(outcome.cell, bitmaps++ / 4);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_EQ(bitmaps, 16);
+}
+
 TEST_F(DatabaseTest, WhatWasWrittenIsThereAfterReopening) {
   {
     auto db = Open();

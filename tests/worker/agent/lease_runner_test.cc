@@ -155,6 +155,38 @@ TEST_F(LeaseRunnerTest, GoldenPredictionsAreLittleEndianInTheFoldsOrder) {
   EXPECT_EQ(script_.options[0].threads, 3);
 }
 
+TEST_F(LeaseRunnerTest, TrialsOfAFoldWithTheSameFaultsAreRunOnce) {
+  v1::Lease lease = MakeLease();
+  AddCell(lease, 40, 0, "model", 1e-2);
+  AddCell(lease, 41, 0, "model", 1.0000000001e-2);  // as good as the same
+  AddCell(lease, 42, 0, "model", 2e-2);
+  AddTrial(lease, 20, 40, 0, 0);
+  AddTrial(lease, 21, 41, 0, 0);
+  AddTrial(lease, 22, 42, 0, 0);
+  AddTrial(lease, 23, 41, 1, 0);
+  AddTrial(lease, 24, 41, 0, 1);
+  AddTrial(lease, 25, 40, 0, 1);
+  const std::vector<v1::OutcomeReport> reports = Outcomes(lease);
+  ASSERT_EQ(reports.size(), 6u);
+  ASSERT_EQ(script_.runs.size(), 2u);
+  EXPECT_THAT(script_.runs[0].ids, ElementsAre(20, 22, 23)) << "another trial has other faults";
+  EXPECT_THAT(script_.runs[1].ids, ElementsAre(24)) << "another fold has other outcomes";
+  std::map<int64_t, v1::TrialReport> of_job;
+  for (const v1::OutcomeReport& report : reports) {
+    of_job[report.trial().job_id()] = report.trial();
+  }
+  for (const auto& [copy, original] : {std::pair(21, 20), std::pair(25, 24)}) {
+    EXPECT_EQ(of_job[copy].inferences(), 0);
+    EXPECT_GT(of_job[original].inferences(), 0);
+    v1::TrialReport expected = of_job[original];
+    expected.set_job_id(copy);
+    expected.set_inferences(0);
+    expected.set_seconds(0);
+    EXPECT_EQ(of_job[copy].SerializeAsString(), expected.SerializeAsString());
+    EXPECT_GT(of_job[copy].flips(), 0);
+  }
+}
+
 TEST_F(LeaseRunnerTest, TrialsHaveTheFaultsOfTheirSeedTensorTrialAndRate) {
   const v1::Lease lease = TrialLease();
   const std::vector<v1::OutcomeReport> reports = Outcomes(lease);
@@ -198,6 +230,35 @@ TEST_F(LeaseRunnerTest, TrialsHaveTheFaultsOfTheirSeedTensorTrialAndRate) {
     EXPECT_EQ(trial.golden_digest(), FakeGoldenDigest(fold_of.at(trial.job_id())));
     EXPECT_EQ(trial.outcome_digest(), FakeOutcome(trial.job_id()).digest);
   }
+}
+
+TEST_F(LeaseRunnerTest, ACellHasTheFaultModelThatItNames) {
+  v1::Lease lease = TrialLease();
+  lease.mutable_campaign()->set_resolved_json(
+      absl::StrCat(kCampaign,
+                   "fault: [bit_flip, {kind: bit_flip, protection: parity}, "
+                   "{kind: bit_flip, protect: [{target: model, top: 7}]}]\n"));
+  for (v1::CellSpec& cell : *lease.mutable_trials()->mutable_cells()) {
+    cell.set_fault(cell.cell_id() == 40 ? "bit_flip + parity" : "bit_flip protect=model/7");
+  }
+  Outcomes(lease);
+  int parities = 0;
+  for (const EvaluatorScript::Run& run : script_.runs) {
+    for (size_t i = 0; i < run.ids.size(); ++i) {
+      EXPECT_GT(run.faults[i].flips(), 0);
+      for (const TensorFaults& tensor : run.faults[i].tensors) {
+        for (const WordFault& fault : tensor.faults) {
+          // The fake's golden words have all bits set, so a zeroed word has all flipped.
+          const int flips = __builtin_popcount(fault.mask);
+          EXPECT_TRUE(run.ids[i] == 20 ? fault.mask == 1 : flips == 8 || flips % 2 == 0);
+          parities += run.ids[i] != 20 && flips == 8 ? 1 : 0;
+        }
+      }
+    }
+  }
+  EXPECT_GT(parities, 0);
+  lease.mutable_trials()->mutable_cells(0)->set_fault("bit_flip + secded");
+  ExpectPermanent(lease, HasSubstr("no fault model 'bit_flip + secded'"));
 }
 
 TEST_F(LeaseRunnerTest, EveryCountOfATrialHasItsPlaceInTheReport) {

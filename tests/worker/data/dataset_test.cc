@@ -158,6 +158,19 @@ TEST_F(DatasetTest, DigestIsThatOfSha256sum) {
             Sha256Hex(a + "  a.tar\n" + b + "  b.tar\n"));
 }
 
+TEST_F(DatasetTest, DigestIsTheSameOnSeveralThreads) {
+  for (const std::string name : {"a", "b", "c", "d", "e"}) {
+    WriteShard(name + ".tar", {{name + ".png", "x"}, {name + ".cls", "0"}});
+  }
+  const Dataset dataset = *Dataset::Open(folder_.path());
+  for (const int threads : {2, 3, 8}) {
+    EXPECT_EQ(dataset.Digest(threads).value(), dataset.Digest().value()) << threads;
+  }
+  std::filesystem::remove(folder_.Path("b.tar"));
+  std::filesystem::remove(folder_.Path("d.tar"));
+  EXPECT_THAT(std::string(dataset.Digest(3).status().message()), HasSubstr("b.tar"));
+}
+
 // As timm/imagenet-1k-wds is published: both splits in _info.json, 64 tars of the validation split,
 // JSON and text beside each image; the train split need not be there.
 TEST_F(DatasetTest, ReadsTheFormOfTimmsImagenet) {

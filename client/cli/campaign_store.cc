@@ -1,0 +1,47 @@
+#include "client/cli/campaign_store.h"
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/fleet.h"
+#include "common/base/status_macros.h"
+
+namespace bitquake {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status AskOnly(Client& client, const RunDirectory& run, const Ask& ask) {
+  ASSIGN_OR_RETURN(const std::vector<CampaignStatus> campaigns, client.List());
+  if (campaigns.size() != 1) {
+    return absl::NotFoundError(
+        absl::StrCat(run.database(), " holds ", campaigns.size(), " campaigns, not one"));
+  }
+  return ask(client, campaigns[0].id);
+}
+
+}  // namespace
+
+bool IsRunDirectory(const std::string& campaign) {
+  std::error_code error;
+  return fs::exists(fs::path(campaign) / "run.json", error);
+}
+
+absl::Status AskRun(RunDirectory& run, const Ask& ask) {
+  ASSIGN_OR_RETURN(const std::string address, run.SocketAddress());
+  const absl::Status asked = AskOnly(*Client::Connect(address), run, ask);
+  if (!absl::IsUnavailable(asked)) {
+    return asked;
+  }
+  if (!fs::exists(run.database())) {
+    return absl::NotFoundError(absl::StrCat(run.database(), ": no such file"));
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> server,
+                   StartServer(
+                       run, address, {}, [](const std::string&) {}, [](const absl::Status&) {}));
+  return AskOnly(*Client::Connect(address, {absl::Minutes(1)}), run, ask);
+}
+
+}  // namespace bitquake

@@ -1,0 +1,43 @@
+// Campaigns whose trials are planned as they go on: the plans, which are memory, beside the store.
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "server/scheduler/coordinator.h"
+#include "server/scheduler/trial_plan.h"
+
+namespace bitquake {
+
+absl::StatusOr<TrialPlan*> Coordinator::PlanOf(Database& db, const std::string& campaign) {
+  ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
+  if (!IsPlanned(*parsed)) {
+    return nullptr;
+  }
+  ASSIGN_OR_RETURN(const auto open,
+                   db.QueryInt("SELECT 1 FROM campaigns WHERE id = ? AND state IN ('running', "
+                               "'paused')",
+                               {campaign}));
+  if (!open.has_value()) {
+    plans_.erase(campaign);
+    return nullptr;
+  }
+  plans_used_.insert(campaign);
+  const auto found = plans_.find(campaign);
+  if (found != plans_.end()) {
+    return found->second.get();
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<TrialPlan> plan, TrialPlan::Load(db, campaign, *parsed));
+  return plan == nullptr ? nullptr : (plans_[campaign] = std::move(plan)).get();
+}
+
+absl::Status Coordinator::WithPlans(const std::function<absl::Status()>& steps) {
+  plans_used_.clear();
+  const absl::Status status = steps();
+  if (!status.ok()) {
+    for (const std::string& campaign : plans_used_) {
+      plans_.erase(campaign);
+    }
+  }
+  return status;
+}
+
+}  // namespace bitquake
