@@ -20,6 +20,7 @@
 #include "spdlog/spdlog.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/channel.h"
+#include "worker/agent/doctor.h"
 #include "worker/agent/replay.h"
 #include "worker/agent/workbench.h"
 #include "worker/engine/evaluator.h"
@@ -38,7 +39,8 @@ struct Flags {
   std::string device = "cpu";
   std::string log_file;
   std::string replay;   // a TrialSetup, as JSON
-  std::string outcome;  // where its TrialMeasurement goes
+  std::string doctor;   // a request of `bitquake doctor`, as JSON
+  std::string outcome;  // where its TrialMeasurement goes, or the doctor's answer
   int threads = 0;
   bool allow_torchscript = false;
 };
@@ -98,6 +100,20 @@ absl::Status Replay(const Flags& flags) {
   return WriteFileAtomically(flags.outcome, ToJson(measured));
 }
 
+// For `bitquake doctor`.
+absl::Status AnswerDoctor(const Flags& flags) {
+  ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
+  Workbench workbench(std::move(bench));
+  ASSIGN_OR_RETURN(const std::string request, ReadFile(flags.doctor));
+  DoctorOptions options;
+  options.device = flags.device;
+  ASSIGN_OR_RETURN(options.device_kind, DeviceKind(flags.device));
+  options.memory = MemoryOf(flags.device);
+  options.measure_fidelity = MeasureFidelity;
+  ASSIGN_OR_RETURN(const std::string answer, Examine(request, workbench, options));
+  return WriteFileAtomically(flags.outcome, answer);
+}
+
 absl::Status Work(const Flags& flags) {
   ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
   Workbench workbench(std::move(bench));
@@ -144,7 +160,8 @@ int main(int argc, char** argv) {
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
   app.add_flag("--allow-torchscript", flags.allow_torchscript,
                "run models that come as code (model.ts), with the rights of this process");
-  // Hidden: the request and the answer are `bitquake replay`'s.
+  // Hidden: requests and answers are those of `bitquake replay` and `bitquake doctor`.
+  app.add_option("--doctor", flags.doctor)->group("");
   app.add_option("--replay", flags.replay)->group("");
   app.add_option("--outcome", flags.outcome)->group("");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
@@ -153,12 +170,14 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (flags.replay.empty()) {
-    bitquake::BlockTerminationSignals();  // a replay just ends: it holds nothing
+  const bool serves = flags.replay.empty() && flags.doctor.empty();
+  if (serves) {
+    bitquake::BlockTerminationSignals();  // the others just end: they hold nothing
   }
   bitquake::StartLogging("bitquake-worker", flags.log_file);
-  const absl::Status status =
-      flags.replay.empty() ? bitquake::Work(flags) : bitquake::Replay(flags);
+  const absl::Status status = serves                 ? bitquake::Work(flags)
+                              : flags.doctor.empty() ? bitquake::Replay(flags)
+                                                     : bitquake::AnswerDoctor(flags);
   if (!status.ok()) {
     std::cerr << "bitquake-worker: " << status.message() << "\n";
     return absl::IsInvalidArgument(status) ? 2 : 1;

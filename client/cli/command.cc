@@ -3,8 +3,10 @@
 #include <cmath>
 #include <iostream>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
@@ -47,6 +49,20 @@ void Session::FinishCampaign(const CampaignStatus& campaign) {
 void AddServerFlag(CLI::App& command, Session& session) {
   command.add_option("--server", session.flags.server, "the coordinator: HOST:PORT or unix:PATH")
       ->envname("BITQUAKE_SERVER")
+      ->capture_default_str();
+}
+
+void AddDeviceFlag(CLI::App& command, std::string* device) {
+  command
+      .add_option("--device", *device,
+                  "cpu, cuda, or cuda:NUMBER; several workers on cuda take a GPU each")
+      ->check([](const std::string& name) {
+        absl::string_view rest = name;
+        int number;
+        const bool known = name == "cpu" || name == "cuda" ||
+                           (absl::ConsumePrefix(&rest, "cuda:") && absl::SimpleAtoi(rest, &number));
+        return known ? std::string() : absl::StrCat("'", name, "' is not cpu, cuda or cuda:NUMBER");
+      })
       ->capture_default_str();
 }
 

@@ -41,6 +41,9 @@ struct Session {
 void AddServerFlag(CLI::App& command, Session& session);
 void AddJsonFlag(CLI::App& command, Session& session);
 
+// Adds --device: where workers compute.
+void AddDeviceFlag(CLI::App& command, std::string* device);
+
 void AddRun(CLI::App& app, Session& session);
 void AddValidate(CLI::App& app, Session& session);
 void AddSubmit(CLI::App& app, Session& session);
@@ -52,6 +55,7 @@ void AddResults(CLI::App& app, Session& session);
 void AddReplay(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
+void AddDoctor(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);
 

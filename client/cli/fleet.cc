@@ -11,6 +11,15 @@
 
 namespace bitquake {
 
+namespace {
+
+// Several workers on "cuda" take a GPU each.
+std::string DeviceOf(const std::string& device, int worker, int workers) {
+  return device == "cuda" && workers > 1 ? absl::StrCat("cuda:", worker) : device;
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> SisterProgram(const std::string& name) {
   std::error_code error;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -54,7 +63,7 @@ absl::Status Fleet::Start(const RunDirectory& run, const std::string& address,
     child.program = worker;
     child.arguments = {"--server",  address,
                        "--id",      absl::StrCat("worker-", i),
-                       "--device",  run.state().device,
+                       "--device",  DeviceOf(run.state().device, i, workers),
                        "--threads", absl::StrCat(std::max(1, cores / workers)),
                        "--data",    run.state().dataset + "=" + run.state().dataset_folder};
     for (const auto& [name, folder] : run.state().models) {

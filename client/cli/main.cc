@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   bitquake::AddReplay(app, session);
   bitquake::AddInspect(app, session);
   bitquake::AddWorkers(app, session);
+  bitquake::AddDoctor(app, session);
   bitquake::AddSchema(app, session);
   bitquake::AddVersion(app, session);
   try {

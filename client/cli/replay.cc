@@ -193,7 +193,7 @@ void AddReplay(CLI::App& app, Session& session) {
   command->add_flag("--allow-torchscript", flags->allow_torchscript,
                     "run models that come as code (model.ts), with your rights");
   command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
-  command->add_option("--device", flags->device, "cpu")->capture_default_str();
+  AddDeviceFlag(*command, &flags->device);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
       ->check(CLI::Range(0, 1024));
   AddServerFlag(*command, session);

@@ -212,9 +212,7 @@ void AddRun(CLI::App& app, Session& session) {
   command->add_option("--workers", flags->workers, "worker processes; they share the cores")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  command->add_option("--device", flags->device, "cpu")
-      ->check(CLI::IsMember({"cpu"}))
-      ->capture_default_str();
+  AddDeviceFlag(*command, &flags->device);
   command
       ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
       ->envname("BITQUAKE_MODEL_ROOT");

@@ -12,14 +12,10 @@
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
-#include "common/fault/fault_source.h"
+#include "worker/agent/trial_draw.h"
 
 namespace bitquake {
 namespace {
-
-// Fault lists held at a time: 16 bytes for each faulty word, and the engine's as many where bits
-// are set.
-constexpr int64_t kFaultyWordsTogether = int64_t{1} << 24;
 
 // Marks an error after which nothing that this process computes may be believed.
 constexpr char kUntrusted[] = "bitquake/untrusted";
@@ -99,9 +95,11 @@ void FillReport(const TrialOutcome& outcome, const std::string& faults_digest,
   }
 }
 
+}  // namespace
+
 // What is known of the trials of one fold by the digest of their faults. Fault sets nest over
 // rates, so trials at two rates may have the same: then one is run, and the other has its outcome.
-class KnownOutcomes {
+class LeaseRunner::KnownOutcomes {
  public:
   // True the first time.
   bool IsNew(const std::string& faults_digest) {
@@ -124,71 +122,6 @@ class KnownOutcomes {
  private:
   std::map<std::string, TrialOutcome> outcomes_;
 };
-
-// Draws the faults of a lease's trials. What it is made of must outlive it.
-class TrialDraw {
- public:
-  // Errors: InvalidArgument for a cell that the campaign does not have, or a job of another cell.
-  static absl::StatusOr<TrialDraw> Make(const Campaign& campaign, const Surface& surface,
-                                        const NumberFormat& format, const v1::TrialWork& work) {
-    TrialDraw draw(campaign, surface, format);
-    for (const v1::CellSpec& cell : work.cells()) {
-      RETURN_IF_ERROR(draw.AddCell(cell));
-    }
-    for (const v1::TrialJob& job : work.jobs()) {
-      if (draw.cells_.count(job.cell_id()) == 0) {
-        return absl::InvalidArgumentError(absl::StrCat("job ", job.job_id(), ": unknown cell"));
-      }
-    }
-    return draw;
-  }
-
-  // `golden`: the words of the evaluator that will run the trial.
-  absl::StatusOr<FaultList> Faults(const v1::TrialJob& job, const GoldenWords& golden) const {
-    const v1::CellSpec& cell = *cells_.at(job.cell_id());
-    return sources_.at(cell.fault())
-        .Draw(targets_.at(cell.granularity_index()).at(cell.target()), campaign_.seed, job.trial(),
-              cell.ber(), golden);
-  }
-
- private:
-  TrialDraw(const Campaign& campaign, const Surface& surface, const NumberFormat& format)
-      : campaign_(campaign), surface_(surface), format_(format) {}
-
-  absl::Status AddCell(const v1::CellSpec& cell) {
-    cells_[cell.cell_id()] = &cell;
-    const int index = cell.granularity_index();
-    if (index < 0 || index >= static_cast<int>(campaign_.granularities.size())) {
-      return absl::InvalidArgumentError(absl::StrCat("cell ", cell.cell_id(), ": granularity ",
-                                                     index, " is not in the campaign"));
-    }
-    if (targets_.count(index) == 0) {
-      ASSIGN_OR_RETURN(std::vector<Target> expanded,
-                       ExpandTargets(surface_, campaign_.granularities[index], format_));
-      for (Target& target : expanded) {
-        targets_[index][target.name] = std::move(target);
-      }
-    }
-    if (sources_.count(cell.fault()) == 0) {
-      ASSIGN_OR_RETURN(const FaultModel* fault, FindFault(campaign_, cell.fault()));
-      ASSIGN_OR_RETURN(FaultSource source, FaultSource::Make(surface_, *fault, format_));
-      sources_.emplace(cell.fault(), std::move(source));
-    }
-    return targets_[index].count(cell.target()) > 0
-               ? absl::OkStatus()
-               : absl::InvalidArgumentError(
-                     absl::StrCat("cell ", cell.cell_id(), ": no target '", cell.target(), "'"));
-  }
-
-  const Campaign& campaign_;
-  const Surface& surface_;
-  const NumberFormat& format_;
-  std::map<int, std::map<std::string, Target>> targets_;  // by granularity, by name
-  std::map<std::string, FaultSource> sources_;            // by label
-  std::map<int64_t, const v1::CellSpec*> cells_;
-};
-
-}  // namespace
 
 struct LeaseRunner::Bench {
   Campaign campaign;
@@ -360,54 +293,53 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
   ASSIGN_OR_RETURN(TrialDraw draw,
                    TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
-  std::map<int, std::vector<const v1::TrialJob*>> by_fold;
-  for (const v1::TrialJob& job : lease.trials().jobs()) {
-    by_fold[job.fold()].push_back(&job);
-  }
-  for (const auto& [fold, jobs] : by_fold) {
-    ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(fold));
-    KnownOutcomes known;
-    size_t next = 0;
-    while (next < jobs.size()) {
-      // As many trials together as their fault lists fit in memory: they share the golden pass.
-      std::vector<FaultList> lists;
-      lists.reserve(jobs.size() - next);  // the requests point into it
-      std::vector<TrialRequest> requests;
-      std::vector<std::pair<int64_t, std::string>> reported;  // jobs, with the digests of faults
-      std::vector<std::string> run;                           // digests
-      int64_t words = 0;
-      for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
-        ASSIGN_OR_RETURN(FaultList drawn,
-                         draw.Faults(*jobs[next], bench.evaluator->golden_words()));
-        const std::string digest = drawn.Digest(bench.surface);
-        reported.emplace_back(jobs[next]->job_id(), digest);
-        if (!known.IsNew(digest)) {
-          continue;
-        }
-        run.push_back(digest);
-        lists.push_back(std::move(drawn));
-        for (const TensorFaults& tensor : lists.back().tensors) {
-          words += static_cast<int64_t>(tensor.faults.size());
-        }
-        requests.push_back({jobs[next]->job_id(), &lists.back()});
-      }
-      absl::StatusOr<std::vector<TrialOutcome>> outcomes =
-          bench.evaluator->Run(images, requests, cancelled);
-      if (!outcomes.ok()) {
-        return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", fold)));
-      }
-      ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
-      for (size_t i = 0; i < outcomes->size(); ++i) {
-        known.Set(run[i], std::move((*outcomes)[i]));
-      }
-      for (const auto& [job, digest] : reported) {
-        v1::OutcomeReport message;
-        v1::TrialReport* trial = message.mutable_trial();
-        trial->set_job_id(job);
-        FillReport(known.Of(digest, job), digest, golden.digest, *trial);
-        report(std::move(message));
-      }
+  TrialBatches batches(&draw, &bench.evaluator->golden_words(), &bench.surface, &lease.trials(),
+                       workbench_->threads());
+  KnownOutcomes known;
+  int known_fold = -1;
+  for (;;) {
+    ASSIGN_OR_RETURN(const std::optional<TrialBatch> batch, batches.Next());
+    if (!batch) {
+      return absl::OkStatus();
     }
+    if (std::exchange(known_fold, batch->fold) != batch->fold) {
+      known = KnownOutcomes();
+    }
+    const absl::Status status = RunBatch(bench, *batch, cancelled, report, known);
+    if (!status.ok()) {
+      return Annotate(status, absl::StrCat("fold ", batch->fold));
+    }
+  }
+}
+
+absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
+                                   const std::function<bool()>& cancelled,
+                                   const std::function<void(v1::OutcomeReport)>& report,
+                                   KnownOutcomes& known) {
+  ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(batch.fold));
+  std::vector<TrialRequest> requests;
+  std::vector<const TrialBatch::Trial*> run;
+  for (const TrialBatch::Trial& trial : batch.trials) {
+    if (known.IsNew(trial.digest)) {
+      run.push_back(&trial);
+      requests.push_back({trial.job->job_id(), &trial.faults});
+    }
+  }
+  absl::StatusOr<std::vector<TrialOutcome>> outcomes =
+      bench.evaluator->Run(images, requests, cancelled);
+  if (!outcomes.ok()) {
+    return Untrusted(outcomes.status());
+  }
+  ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+  for (size_t i = 0; i < run.size(); ++i) {
+    known.Set(run[i]->digest, std::move((*outcomes)[i]));
+  }
+  for (const TrialBatch::Trial& trial : batch.trials) {
+    v1::OutcomeReport message;
+    v1::TrialReport* reported = message.mutable_trial();
+    reported->set_job_id(trial.job->job_id());
+    FillReport(known.Of(trial.digest, trial.job->job_id()), trial.digest, golden.digest, *reported);
+    report(std::move(message));
   }
   return absl::OkStatus();
 }

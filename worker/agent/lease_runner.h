@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "bitquake/v1/worker.pb.h"
 #include "common/fault/fault_list.h"
+#include "worker/agent/trial_draw.h"
 #include "worker/agent/workbench.h"
 
 namespace bitquake {
@@ -35,7 +36,8 @@ class LeaseRunner {
   absl::StatusOr<std::vector<TrialFlips>> Flips(const v1::Lease& lease);
 
  private:
-  struct Bench;  // what the lease's jobs share
+  struct Bench;         // what the lease's jobs share
+  class KnownOutcomes;  // of trials of one fold
   // Without images, and without an evaluator.
   absl::StatusOr<Bench> PrepareModel(const v1::Lease& lease);
   absl::Status PrepareEvaluator(const v1::Lease& lease, Bench& bench);
@@ -46,6 +48,10 @@ class LeaseRunner {
                          const std::function<void(v1::OutcomeReport)>& report);
   absl::Status RunTrials(const v1::Lease& lease, const std::function<bool()>& cancelled,
                          const std::function<void(v1::OutcomeReport)>& report);
+
+  absl::Status RunBatch(const Bench& bench, const TrialBatch& batch,
+                        const std::function<bool()>& cancelled,
+                        const std::function<void(v1::OutcomeReport)>& report, KnownOutcomes& known);
 
   Workbench* const workbench_;
 };

@@ -70,6 +70,9 @@ class Workbench {
   // number, so it belongs to one campaign.
   absl::StatusOr<Evaluator*> EvaluatorFor(const std::string& campaign_id, const OpenModel& model,
                                           const EvaluatorOptions& options);
+  int threads() const { return options_.threads; }
+  // With the device, the threads and what else is this worker's.
+  EvaluatorOptions OnDevice(EvaluatorOptions options) const;
   // The chunk size for a campaign whose largest fold has so many images.
   absl::StatusOr<int> Chunk(const OpenModel& model, int fold);
   // After a failed proof: whatever is resident may be wrong.
@@ -88,7 +91,6 @@ class Workbench {
   };
 
   absl::StatusOr<OpenDataset*> DatasetFor(const std::string& name);
-  EvaluatorOptions OnDevice(EvaluatorOptions options) const;
 
   const WorkbenchOptions options_;
   std::map<std::string, std::shared_ptr<const OpenModel>> models_;

@@ -5,13 +5,11 @@
 
 prints one JSON object: device, compute, batch, images; forward_images_per_s (bare forward passes);
 inject_s, undo_s, infer_s, trial_s (one trial on all images); faulty_weights (for each tensor, the
-SHA-256 of the fp32 little-endian bytes of its faulty dequantised values) and predictions_sha256 (of
-the int32 little-endian predictions under faults). A figure is a number, or a list of the repeats'
-numbers.
+SHA-256 of the fp32 little-endian bytes of its faulty dequantised values) and predictions (the
+classes under faults). A figure is a number, or a list of the repeats' numbers.
 """
 
 import gc
-import hashlib
 import json
 import subprocess
 
@@ -80,10 +78,10 @@ def forward_row(result, workload):
 
 
 def trial_row(result, expected):
-    predictions = expected.predictions.to(torch.int32).numpy().tobytes()
-    same = result.get("predictions_sha256") == hashlib.sha256(predictions).hexdigest()
     images = len(expected.predictions)
+    found = torch.tensor(result.get("predictions", []))
+    same = int((found == expected.predictions).sum()) if len(found) == images else 0
     return TrialRow(PROGRAM, "in place, and undo", expected.flips, result["compute"], images,
                     _sum(_figure(result, "inject_s"), _figure(result, "undo_s")),
                     _figure(result, "infer_s"), _figure(result, "trial_s"),
-                    f"{images} of {images}" if same else "not all the same")
+                    f"{same} of {images}")
