@@ -6,42 +6,13 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/build_info.h"
+#include "common/http/metric_families.h"
 
 namespace bitquake {
 namespace {
 
-using Labels = std::vector<std::pair<std::string, std::string>>;
-
-class Families {
- public:
-  // Starts a family; samples follow.
-  Families& Family(const std::string& name, const std::string& help, prometheus::MetricType type) {
-    families_.push_back({"bitquake_" + name, help, type, {}});
-    return *this;
-  }
-
-  Families& Sample(double value, const Labels& labels = {}) {
-    prometheus::ClientMetric metric;
-    for (const auto& [name, text] : labels) {
-      metric.label.push_back({name, text});
-    }
-    if (families_.back().type == prometheus::MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    families_.back().metric.push_back(std::move(metric));
-    return *this;
-  }
-
-  std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
-
- private:
-  std::vector<prometheus::MetricFamily> families_;
-};
-
-void AddCampaigns(Families& families, const std::vector<CampaignSnapshot>& campaigns) {
-  families.Family("jobs", "Jobs of unfinished campaigns by state.", prometheus::MetricType::Gauge);
+void AddCampaigns(MetricFamilies& families, const std::vector<CampaignSnapshot>& campaigns) {
+  families.Add("jobs", "Jobs of unfinished campaigns by state.", prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     const int64_t open = c.jobs_total - c.jobs_done - c.jobs_poisoned - c.jobs_leased;
     families.Sample(static_cast<double>(open), {{"campaign", c.id}, {"state", "ready"}})
@@ -49,21 +20,21 @@ void AddCampaigns(Families& families, const std::vector<CampaignSnapshot>& campa
         .Sample(static_cast<double>(c.jobs_done), {{"campaign", c.id}, {"state", "done"}})
         .Sample(static_cast<double>(c.jobs_poisoned), {{"campaign", c.id}, {"state", "poisoned"}});
   }
-  families.Family("campaign_progress_ratio", "Part of a campaign's jobs that is done.",
-                  prometheus::MetricType::Gauge);
+  families.Add("campaign_progress_ratio", "Part of a campaign's jobs that is done.",
+               prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     families.Sample(
         c.jobs_total > 0 ? static_cast<double>(c.jobs_done) / static_cast<double>(c.jobs_total) : 0,
         {{"campaign", c.id}});
   }
-  families.Family("campaign_eta_seconds", "Time left at the present speed.",
-                  prometheus::MetricType::Gauge);
+  families.Add("campaign_eta_seconds", "Time left at the present speed.",
+               prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     families.Sample(c.eta_seconds, {{"campaign", c.id}});
   }
-  families.Family("campaign_worst_half_width",
-                  "Half-width of the widest 95% interval, in percentage points of top-1.",
-                  prometheus::MetricType::Gauge);
+  families.Add("campaign_worst_half_width",
+               "Half-width of the widest 95% interval, in percentage points of top-1.",
+               prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     if (c.has_worst) {
       families.Sample(c.worst.half_width, {{"campaign", c.id}});
@@ -105,32 +76,32 @@ std::vector<prometheus::MetricFamily> CoordinatorMetrics::Collect() const {
 
   const auto counter = prometheus::MetricType::Counter;
   const auto gauge = prometheus::MetricType::Gauge;
-  Families families;
-  families.Family("build_info", "Version of the program.", gauge)
+  MetricFamilies families;
+  families.Add("build_info", "Version of the program.", gauge)
       .Sample(1, {{"version", kVersion}, {"component", "server"}});
   AddCampaigns(families, campaigns);
-  families.Family("workers", "Workers by state.", gauge)
+  families.Add("workers", "Workers by state.", gauge)
       .Sample(live, {{"state", "live"}})
       .Sample(gone, {{"state", "gone"}})
       .Sample(quarantined, {{"state", "quarantined"}});
-  families.Family("job_outcomes_total", "Reports of jobs by result.", counter)
+  families.Add("job_outcomes_total", "Reports of jobs by result.", counter)
       .Sample(static_cast<double>(counts.outcomes), {{"result", "done"}})
       .Sample(static_cast<double>(counts.failures), {{"result", "failed"}});
-  families.Family("images_total", "Image outcomes committed.", counter)
+  families.Add("images_total", "Image outcomes committed.", counter)
       .Sample(static_cast<double>(counts.images));
-  families.Family("flips_total", "Bits flipped in committed jobs.", counter)
+  families.Add("flips_total", "Bits flipped in committed jobs.", counter)
       .Sample(static_cast<double>(counts.flips));
-  families.Family("trials_total", "Trials finished.", counter)
+  families.Add("trials_total", "Trials finished.", counter)
       .Sample(static_cast<double>(counts.trials));
-  families.Family("lease_expirations_total", "Leases that ended without an answer.", counter)
+  families.Add("lease_expirations_total", "Leases that ended without an answer.", counter)
       .Sample(static_cast<double>(counts.lease_expirations));
-  families.Family("duplicate_outcomes_total", "Outcomes of jobs that were done already.", counter)
+  families.Add("duplicate_outcomes_total", "Outcomes of jobs that were done already.", counter)
       .Sample(static_cast<double>(counts.duplicate_outcomes));
-  families.Family("digest_mismatches_total", "Digests that differ from what was pinned.", counter)
+  families.Add("digest_mismatches_total", "Digests that differ from what was pinned.", counter)
       .Sample(static_cast<double>(counts.digest_mismatches));
-  families.Family("store_commits_total", "Transactions of the store's writer.", counter)
+  families.Add("store_commits_total", "Transactions of the store's writer.", counter)
       .Sample(static_cast<double>(commits.commits));
-  families.Family("store_commit_seconds_total", "Time spent in them.", counter)
+  families.Add("store_commit_seconds_total", "Time spent in them.", counter)
       .Sample(commits.commit_seconds);
   return families.Take();
 }
