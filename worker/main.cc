@@ -17,11 +17,13 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/http/http_server.h"
 #include "spdlog/spdlog.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/channel.h"
 #include "worker/agent/replay.h"
 #include "worker/agent/workbench.h"
+#include "worker/agent/worker_metrics.h"
 #include "worker/engine/evaluator.h"
 
 namespace bitquake {
@@ -36,6 +38,7 @@ struct Flags {
   std::string cache;
   std::string id;
   std::string device = "cpu";
+  std::string http;
   std::string log_file;
   std::string replay;   // a TrialSetup, as JSON
   std::string outcome;  // where its TrialMeasurement goes
@@ -99,6 +102,25 @@ absl::Status Replay(const Flags& flags) {
   return WriteFileAtomically(flags.outcome, ToJson(measured));
 }
 
+// Serves the worker's metrics; nothing if no address is given.
+absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(const Flags& flags, const Agent& agent,
+                                                         Workbench& workbench,
+                                                         const std::string& device_kind) {
+  if (flags.http.empty()) {
+    return nullptr;
+  }
+  WorkerSources sources;
+  sources.figures = &workbench.figures();
+  sources.unacknowledged = [&agent] { return agent.unacknowledged(); };
+  sources.device_memory = [device = flags.device] { return MemoryOf(device); };
+  sources.device_kind = device_kind;
+  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http,
+                   HttpServer::Start({flags.http, [&agent] { return agent.ready(); }},
+                                     std::make_shared<WorkerMetrics>(std::move(sources))));
+  spdlog::info("metrics on port {}", http->port());
+  return http;
+}
+
 absl::Status Work(const Flags& flags) {
   ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
   Workbench workbench(std::move(bench));
@@ -110,6 +132,8 @@ absl::Status Work(const Flags& flags) {
   options.device_kind = DeviceKind();
   spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server);
   Agent agent(stub.get(), &workbench, options);
+  ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                   ServeMetrics(flags, agent, workbench, options.device_kind));
   std::thread terminator([&agent] {
     spdlog::info("signal {}: draining", WaitForTermination());
     agent.Drain();
@@ -142,6 +166,8 @@ int main(int argc, char** argv) {
                  "folder for preprocessed pixels; by default ~/.cache/bitquake/pixels");
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu")->capture_default_str();
+  app.add_option("--http", flags.http,
+                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
   app.add_flag("--allow-torchscript", flags.allow_torchscript,
                "run models that come as code (model.ts), with the rights of this process");

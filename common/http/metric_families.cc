@@ -2,8 +2,8 @@
 
 namespace bitquake {
 
-MetricFamilies& MetricFamilies::Add(const std::string& name, const std::string& help,
-                                    prometheus::MetricType type) {
+MetricFamilies& MetricFamilies::Family(const std::string& name, const std::string& help,
+                                       prometheus::MetricType type) {
   families_.push_back({"bitquake_" + name, help, type, {}});
   return *this;
 }

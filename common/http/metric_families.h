@@ -1,7 +1,7 @@
 // Puts a program's figures together as Prometheus metrics:
 //
 //   MetricFamilies families;
-//   families.Add("workers", "Workers by state.", prometheus::MetricType::Gauge)
+//   families.Family("workers", "Workers by state.", prometheus::MetricType::Gauge)
 //       .Sample(live, {{"state", "live"}});
 //   return families.Take();
 #pragma once
@@ -19,8 +19,8 @@ class MetricFamilies {
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
   // Starts a family, a counter or a gauge, named bitquake_`name`; its samples follow.
-  MetricFamilies& Add(const std::string& name, const std::string& help,
-                      prometheus::MetricType type);
+  MetricFamilies& Family(const std::string& name, const std::string& help,
+                         prometheus::MetricType type);
   MetricFamilies& Sample(double value, const Labels& labels = {});
 
   std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }

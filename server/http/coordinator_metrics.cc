@@ -12,7 +12,7 @@ namespace bitquake {
 namespace {
 
 void AddCampaigns(MetricFamilies& families, const std::vector<CampaignSnapshot>& campaigns) {
-  families.Add("jobs", "Jobs of unfinished campaigns by state.", prometheus::MetricType::Gauge);
+  families.Family("jobs", "Jobs of unfinished campaigns by state.", prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     const int64_t open = c.jobs_total - c.jobs_done - c.jobs_poisoned - c.jobs_leased;
     families.Sample(static_cast<double>(open), {{"campaign", c.id}, {"state", "ready"}})
@@ -20,21 +20,21 @@ void AddCampaigns(MetricFamilies& families, const std::vector<CampaignSnapshot>&
         .Sample(static_cast<double>(c.jobs_done), {{"campaign", c.id}, {"state", "done"}})
         .Sample(static_cast<double>(c.jobs_poisoned), {{"campaign", c.id}, {"state", "poisoned"}});
   }
-  families.Add("campaign_progress_ratio", "Part of a campaign's jobs that is done.",
-               prometheus::MetricType::Gauge);
+  families.Family("campaign_progress_ratio", "Part of a campaign's jobs that is done.",
+                  prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     families.Sample(
         c.jobs_total > 0 ? static_cast<double>(c.jobs_done) / static_cast<double>(c.jobs_total) : 0,
         {{"campaign", c.id}});
   }
-  families.Add("campaign_eta_seconds", "Time left at the present speed.",
-               prometheus::MetricType::Gauge);
+  families.Family("campaign_eta_seconds", "Time left at the present speed.",
+                  prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     families.Sample(c.eta_seconds, {{"campaign", c.id}});
   }
-  families.Add("campaign_worst_half_width",
-               "Half-width of the widest 95% interval, in percentage points of top-1.",
-               prometheus::MetricType::Gauge);
+  families.Family("campaign_worst_half_width",
+                  "Half-width of the widest 95% interval, in percentage points of top-1.",
+                  prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     if (c.has_worst) {
       families.Sample(c.worst.half_width, {{"campaign", c.id}});
@@ -77,31 +77,31 @@ std::vector<prometheus::MetricFamily> CoordinatorMetrics::Collect() const {
   const auto counter = prometheus::MetricType::Counter;
   const auto gauge = prometheus::MetricType::Gauge;
   MetricFamilies families;
-  families.Add("build_info", "Version of the program.", gauge)
+  families.Family("build_info", "Version of the program.", gauge)
       .Sample(1, {{"version", kVersion}, {"component", "server"}});
   AddCampaigns(families, campaigns);
-  families.Add("workers", "Workers by state.", gauge)
+  families.Family("workers", "Workers by state.", gauge)
       .Sample(live, {{"state", "live"}})
       .Sample(gone, {{"state", "gone"}})
       .Sample(quarantined, {{"state", "quarantined"}});
-  families.Add("job_outcomes_total", "Reports of jobs by result.", counter)
+  families.Family("job_outcomes_total", "Reports of jobs by result.", counter)
       .Sample(static_cast<double>(counts.outcomes), {{"result", "done"}})
       .Sample(static_cast<double>(counts.failures), {{"result", "failed"}});
-  families.Add("images_total", "Image outcomes committed.", counter)
+  families.Family("images_total", "Image outcomes committed.", counter)
       .Sample(static_cast<double>(counts.images));
-  families.Add("flips_total", "Bits flipped in committed jobs.", counter)
+  families.Family("flips_total", "Bits flipped in committed jobs.", counter)
       .Sample(static_cast<double>(counts.flips));
-  families.Add("trials_total", "Trials finished.", counter)
+  families.Family("trials_total", "Trials finished.", counter)
       .Sample(static_cast<double>(counts.trials));
-  families.Add("lease_expirations_total", "Leases that ended without an answer.", counter)
+  families.Family("lease_expirations_total", "Leases that ended without an answer.", counter)
       .Sample(static_cast<double>(counts.lease_expirations));
-  families.Add("duplicate_outcomes_total", "Outcomes of jobs that were done already.", counter)
+  families.Family("duplicate_outcomes_total", "Outcomes of jobs that were done already.", counter)
       .Sample(static_cast<double>(counts.duplicate_outcomes));
-  families.Add("digest_mismatches_total", "Digests that differ from what was pinned.", counter)
+  families.Family("digest_mismatches_total", "Digests that differ from what was pinned.", counter)
       .Sample(static_cast<double>(counts.digest_mismatches));
-  families.Add("store_commits_total", "Transactions of the store's writer.", counter)
+  families.Family("store_commits_total", "Transactions of the store's writer.", counter)
       .Sample(static_cast<double>(commits.commits));
-  families.Add("store_commit_seconds_total", "Time spent in them.", counter)
+  families.Family("store_commit_seconds_total", "Time spent in them.", counter)
       .Sample(commits.commit_seconds);
   return families.Take();
 }

@@ -194,6 +194,7 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
     failure->set_permanent(IsPermanent(status));
     failure->set_untrusted(status.GetPayload(kUntrusted).has_value());
     if (failure->untrusted()) {
+      workbench_->figures().CountFailedProof();
       workbench_->DropEvaluators();
     }
     counted(std::move(message));
@@ -235,6 +236,7 @@ absl::Status LeaseRunner::PrepareEvaluator(const v1::Lease& lease, Bench& bench)
 
 absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
                                                         const std::function<bool()>& cancelled) {
+  const StageTime load(&workbench_->figures(), Stage::kLoad);
   ASSIGN_OR_RETURN(Bench bench, PrepareModel(lease));
   ASSIGN_OR_RETURN(bench.images,
                    workbench_->Images(bench.campaign,
@@ -247,6 +249,7 @@ absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
 
 absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                    const std::function<void(v1::OutcomeReport)>& report) {
+  const StageTime load(&workbench_->figures(), Stage::kLoad);
   const v1::CampaignContext& context = lease.campaign();
   ASSIGN_OR_RETURN(const Campaign campaign,
                    ParseCampaign(context.resolved_json(), context.campaign_id()));
@@ -285,6 +288,7 @@ absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<b
 absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                     const std::function<void(v1::OutcomeReport)>& report) {
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+  const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
   for (const v1::FoldJob& job : lease.golden().folds()) {
     if (cancelled()) {
       return absl::CancelledError("the lease has ended");
@@ -312,6 +316,7 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
     if (!golden.attention.sums.empty()) {
       *outcome->mutable_attention() = ToProto(golden.attention);
     }
+    workbench_->figures().AddImages(outcome->images(), 0);
     report(std::move(message));
   }
   return absl::OkStatus();
@@ -330,12 +335,14 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
     ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(fold));
     size_t next = 0;
     while (next < jobs.size()) {
+      const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
       // As many trials together as their fault lists fit in memory: they share the golden pass.
       std::vector<FaultList> lists;
       lists.reserve(jobs.size() - next);  // the requests point into it
       std::vector<TrialRequest> requests;
       int64_t words = 0;
       for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
+        const StageTime inject(&workbench_->figures(), Stage::kInject);
         ASSIGN_OR_RETURN(FaultList drawn, draw.Faults(*jobs[next]));
         lists.push_back(std::move(drawn));
         for (const TensorFaults& tensor : lists.back().tensors) {
@@ -349,11 +356,13 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
         return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", fold)));
       }
       ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+      const StageTime reporting(&workbench_->figures(), Stage::kReport);
       for (size_t i = 0; i < outcomes->size(); ++i) {
         v1::OutcomeReport message;
         v1::TrialReport* trial = message.mutable_trial();
         trial->set_job_id((*outcomes)[i].id);
         FillReport((*outcomes)[i], lists[i], bench.surface, golden.digest, *trial);
+        workbench_->figures().AddImages(trial->images(), trial->inferences());
         report(std::move(message));
       }
     }

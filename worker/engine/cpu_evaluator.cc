@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/digest.h"
+#include "common/base/scoped_time.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/torch_errors.h"
@@ -213,6 +214,7 @@ absl::Status CpuEvaluator::EnsureGolden(const FoldImages& fold) {
   if (golden_.count(fold.fold) > 0) {
     return absl::OkStatus();
   }
+  const ScopedTime timed(&times_.golden);
   Plan plan;
   plan.golden_logits = true;
   GoldenPass pass(static_cast<int64_t>(fold.labels.size()), ChunkCount(fold));
@@ -324,13 +326,16 @@ absl::StatusOr<std::vector<TrialOutcome>> CpuEvaluator::RunTrials(
   for (int64_t first = 0; first < ChunkCount(fold) && !idle; first += step) {
     ChunkGroup group{first, std::min(step, ChunkCount(fold) - first), {}};
     group.kept.resize(group.count);
-    RETURN_IF_ERROR(pool_.Run(
-        group.count,
-        [&](int64_t i) {
-          group.kept[i] = ForwardGolden(fold, first + i, plan, pass);
-          return absl::OkStatus();
-        },
-        cancelled));
+    {
+      const ScopedTime timed(&times_.golden);
+      RETURN_IF_ERROR(pool_.Run(
+          group.count,
+          [&](int64_t i) {
+            group.kept[i] = ForwardGolden(fold, first + i, plan, pass);
+            return absl::OkStatus();
+          },
+          cancelled));
+    }
     for (const Plan::Resume& resume : plan.resumes) {
       const absl::Status status =
           RunTrial(fold, *plan.flips[resume.trial], group, running[resume.trial], cancelled);
@@ -376,8 +381,15 @@ absl::Status CpuEvaluator::RunTrial(const FoldImages& fold, const FaultList& fli
                                     const ChunkGroup& group, RunningTrial& trial,
                                     const std::function<bool()>& cancelled) {
   const absl::Duration start = SystemClock().Monotonic();
-  const absl::Cleanup undo = [&] { model_->words().Undo(flips); };
-  ASSIGN_OR_RETURN(trial.flips_per_bit, model_->words().Patch(flips));
+  const absl::Cleanup undo = [&] {
+    const ScopedTime timed(&times_.undo);
+    model_->words().Undo(flips);
+  };
+  {
+    const ScopedTime timed(&times_.inject);
+    ASSIGN_OR_RETURN(trial.flips_per_bit, model_->words().Patch(flips));
+  }
+  const ScopedTime timed(&times_.infer);
   RETURN_IF_ERROR(pool_.Run(
       group.count,
       [&](int64_t i) {
@@ -405,6 +417,7 @@ std::string CpuEvaluator::CanaryDigest(const FoldImages& fold) const {
 }
 
 absl::StatusOr<std::string> CpuEvaluator::Canary(const FoldImages& fold) {
+  const ScopedTime timed(&times_.golden);
   std::string canary;
   RETURN_IF_ERROR(pool_.Run(
       1,

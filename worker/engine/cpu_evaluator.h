@@ -34,6 +34,7 @@ class CpuEvaluator : public Evaluator {
                                                               const EvaluatorOptions& options,
                                                               const CpuTuning& tuning = {});
 
+  EvaluatorTimes times() const override { return times_; }
   absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) override;
   absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                 absl::Span<const TrialRequest> trials,
@@ -116,6 +117,7 @@ class CpuEvaluator : public Evaluator {
   ChunkPool pool_;
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof
+  EvaluatorTimes times_;
 };
 
 }  // namespace bitquake

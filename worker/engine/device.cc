@@ -25,6 +25,8 @@ std::string DeviceKind() {
   return absl::StrCat("cpu ", CpuMake(), " ", at::get_cpu_capability(), ", torch ", TorchVersion());
 }
 
+std::optional<DeviceMemory> MemoryOf(const std::string&) { return std::nullopt; }
+
 void PrepareProcess() {
   // MKL otherwise chooses its summation order by, among others, the alignment of its operands.
   setenv("MKL_CBWR", "AUTO", /*overwrite=*/1);

@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/bitmap.h"
 #include "common/fault/fault_list.h"
@@ -68,6 +70,15 @@ struct TrialOutcome {
   AttentionDistances attention;  // with EvaluatorOptions::trial_attention
 };
 
+// Host time spent in the parts of an evaluator's calls. Where a device computes while the host goes
+// on, it shows where the host waits.
+struct EvaluatorTimes {
+  absl::Duration golden;  // passes without faults: golden outcomes, what trials resume from, canary
+  absl::Duration inject;  // words patched
+  absl::Duration infer;
+  absl::Duration undo;
+};
+
 // Thread-compatible: one call at a time.
 class Evaluator {
  public:
@@ -84,6 +95,9 @@ class Evaluator {
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;
+
+  // Of all calls so far.
+  virtual EvaluatorTimes times() const = 0;
 
   // The bits of golden's words that a fault list really changes, as a list that inverts them.
   // Errors: InvalidArgument for a list that does not fit the surface.
@@ -116,6 +130,13 @@ int DefaultChunk(const Architecture& architecture);
 
 // What results may depend on besides the campaign: "cpu AVX512, torch 2.11.0".
 std::string DeviceKind();
+
+// Of a CUDA device; nothing for the CPU.
+struct DeviceMemory {
+  int64_t used = 0;   // bytes, by all processes
+  int64_t total = 0;  // bytes
+};
+std::optional<DeviceMemory> MemoryOf(const std::string& device);
 
 // Sets what makes torch reproducible (MKL_CBWR). Call first thing in main, before any other thread.
 void PrepareProcess();
