@@ -17,12 +17,14 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/http/http_server.h"
 #include "spdlog/spdlog.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/channel.h"
 #include "worker/agent/doctor.h"
 #include "worker/agent/replay.h"
 #include "worker/agent/workbench.h"
+#include "worker/agent/worker_metrics.h"
 #include "worker/engine/evaluator.h"
 
 namespace bitquake {
@@ -37,6 +39,7 @@ struct Flags {
   std::string cache;
   std::string id;
   std::string device = "cpu";
+  std::string http;
   std::string log_file;
   std::string replay;   // a TrialSetup, as JSON
   std::string doctor;   // a request of `bitquake doctor`, as JSON
@@ -114,6 +117,25 @@ absl::Status AnswerDoctor(const Flags& flags) {
   return WriteFileAtomically(flags.outcome, answer);
 }
 
+// Serves the worker's metrics; nothing if no address is given.
+absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(const Flags& flags, const Agent& agent,
+                                                         Workbench& workbench,
+                                                         const std::string& device_kind) {
+  if (flags.http.empty()) {
+    return nullptr;
+  }
+  WorkerSources sources;
+  sources.figures = &workbench.figures();
+  sources.unacknowledged = [&agent] { return agent.unacknowledged(); };
+  sources.device_memory = [device = flags.device] { return MemoryOf(device); };
+  sources.device_kind = device_kind;
+  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http,
+                   HttpServer::Start({flags.http, [&agent] { return agent.ready(); }},
+                                     std::make_shared<WorkerMetrics>(std::move(sources))));
+  spdlog::info("metrics on port {}", http->port());
+  return http;
+}
+
 absl::Status Work(const Flags& flags) {
   ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
   Workbench workbench(std::move(bench));
@@ -125,6 +147,8 @@ absl::Status Work(const Flags& flags) {
   ASSIGN_OR_RETURN(options.device_kind, DeviceKind(flags.device));
   spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server);
   Agent agent(stub.get(), &workbench, options);
+  ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                   ServeMetrics(flags, agent, workbench, options.device_kind));
   std::thread terminator([&agent] {
     spdlog::info("signal {}: draining", WaitForTermination());
     agent.Drain();
@@ -157,6 +181,8 @@ int main(int argc, char** argv) {
                  "folder for preprocessed pixels; by default ~/.cache/bitquake/pixels");
   app.add_option("--id", flags.id, "name of this worker, the same after a restart");
   app.add_option("--device", flags.device, "cpu, cuda, or cuda:NUMBER")->capture_default_str();
+  app.add_option("--http", flags.http,
+                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
   app.add_option("--threads", flags.threads, "CPU threads; by default one for each core");
   app.add_flag("--allow-torchscript", flags.allow_torchscript,
                "run models that come as code (model.ts), with the rights of this process");

@@ -6,41 +6,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/build_info.h"
+#include "common/http/metric_families.h"
 
 namespace bitquake {
 namespace {
 
-using Labels = std::vector<std::pair<std::string, std::string>>;
-
-class Families {
- public:
-  // Starts a family; samples follow.
-  Families& Family(const std::string& name, const std::string& help, prometheus::MetricType type) {
-    families_.push_back({"bitquake_" + name, help, type, {}});
-    return *this;
-  }
-
-  Families& Sample(double value, const Labels& labels = {}) {
-    prometheus::ClientMetric metric;
-    for (const auto& [name, text] : labels) {
-      metric.label.push_back({name, text});
-    }
-    if (families_.back().type == prometheus::MetricType::Counter) {
-      metric.counter.value = value;
-    } else {
-      metric.gauge.value = value;
-    }
-    families_.back().metric.push_back(std::move(metric));
-    return *this;
-  }
-
-  std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
-
- private:
-  std::vector<prometheus::MetricFamily> families_;
-};
-
-void AddCampaigns(Families& families, const std::vector<CampaignSnapshot>& campaigns) {
+void AddCampaigns(MetricFamilies& families, const std::vector<CampaignSnapshot>& campaigns) {
   families.Family("jobs", "Jobs of unfinished campaigns by state.", prometheus::MetricType::Gauge);
   for (const CampaignSnapshot& c : campaigns) {
     const int64_t open = c.jobs_total - c.jobs_done - c.jobs_poisoned - c.jobs_leased;
@@ -107,7 +78,7 @@ std::vector<prometheus::MetricFamily> CoordinatorMetrics::Collect() const {
 
   const auto counter = prometheus::MetricType::Counter;
   const auto gauge = prometheus::MetricType::Gauge;
-  Families families;
+  MetricFamilies families;
   families.Family("build_info", "Version of the program.", gauge)
       .Sample(1, {{"version", kVersion}, {"component", "server"}});
   AddCampaigns(families, campaigns);

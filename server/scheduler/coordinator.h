@@ -102,7 +102,7 @@ class Coordinator {
     std::string model;
     absl::Duration deadline;
     absl::Duration granted;
-    int64_t images = 0;  // of its outcomes so far
+    int64_t images = 0;  // that were run for its outcomes so far
   };
   struct WorkerState {
     WorkerIdentity identity;
@@ -141,6 +141,7 @@ class Coordinator {
   struct Candidate;
   absl::StatusOr<WorkerState*> Known(const std::string& worker);
   bool Live(const WorkerState& worker) const;
+  int LiveWorkers() const;
   absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity);
   // Null if there is no work for the worker.
   absl::StatusOr<std::unique_ptr<LeaseGrant>> TryLease(Database& db, const std::string& worker_id,
@@ -183,8 +184,9 @@ class Coordinator {
                                         const JobRow& job, const std::string& digest);
   absl::Status CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,
                               const std::string& digest);
+  // Of an outcome, `run` of whose images went through the network: those measure speed.
   absl::Status CountImages(Database& db, const bitquake::Report& report,
-                           const std::string& campaign, int64_t images);
+                           const std::string& campaign, int64_t images, int64_t run);
   absl::Status FinishIfComplete(Database& db, const std::string& campaign);
 
   // coordinator_plans.cc

@@ -17,6 +17,7 @@ struct Coordinator::Candidate {
   std::string campaign;
   int64_t variant = 0;
   JobKind kind = JobKind::kProbe;
+  int fold = 0;
   int64_t ready_in_campaign = 0;  // jobs
 };
 
@@ -30,6 +31,11 @@ absl::StatusOr<Coordinator::WorkerState*> Coordinator::Known(const std::string& 
 
 bool Coordinator::Live(const WorkerState& worker) const {
   return worker.last_seen + options_.lease >= clock_->Monotonic();
+}
+
+int Coordinator::LiveWorkers() const {
+  return static_cast<int>(std::count_if(workers_.begin(), workers_.end(),
+                                        [this](const auto& entry) { return Live(entry.second); }));
 }
 
 absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity) {
@@ -131,12 +137,12 @@ absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
     }
     ASSIGN_OR_RETURN(const int64_t ready, MakeReadyJobs(db, campaign, running));
     RETURN_IF_ERROR(db.ForEach(
-        "SELECT id, campaign, variant, kind FROM batches b WHERE campaign = ? AND ready > 0 AND "
+        "SELECT id, variant, kind, fold FROM batches b WHERE campaign = ? AND ready > 0 AND "
         "(kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND g.fold = "
         "b.fold)) ORDER BY kind, variant <> ?, id LIMIT 1",
-        {campaign, worker.variant}, [&, ready = ready](const Row& row) {
-          found = Candidate{row.Int(0), row.Text(1), row.Int(2), static_cast<JobKind>(row.Int(3)),
-                            ready};
+        {campaign, worker.variant}, [&, id = campaign, ready = ready](const Row& row) {
+          const auto kind = static_cast<JobKind>(row.Int(2));
+          found = Candidate{row.Int(0), id, row.Int(1), kind, static_cast<int>(row.Int(3)), ready};
           return absl::OkStatus();
         }));
     if (found.has_value()) {
@@ -153,7 +159,7 @@ absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::stri
     ASSIGN_OR_RETURN(
         const auto ready,
         db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
-    if (!running || ready.value_or(0) >= options_.ready_jobs) {
+    if (!running || ready.value_or(0) >= ReadyJobs(options_, LiveWorkers())) {
       return ready.value_or(0);
     }
     ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
@@ -188,23 +194,23 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& 
         return absl::OkStatus();
       }));
   const auto speed = worker.images_per_second.find(model);
-  const auto live = static_cast<int>(std::count_if(
-      workers_.begin(), workers_.end(), [this](const auto& entry) { return Live(entry.second); }));
   return LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
-                   images_per_job, work.ready_in_campaign, live);
+                   images_per_job, work.ready_in_campaign, LiveWorkers());
 }
 
-// Jobs for a lease, from the batch that was found and others like it. Suspects, which failed before
-// or whose lease was lost, are leased among themselves, and fewer together each time: one that
-// brings workers down takes few others with it, and in the end is known by name.
+// Jobs for a lease, from the batch that was found and others like it: those of its fold first,
+// which share its golden pass, then fold by fold. Suspects, which failed before or whose lease was
+// lost, are leased among themselves, and fewer together each time: one that brings workers down
+// takes few others with it, and in the end is known by name.
 absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                               int64_t most) {
   std::vector<int64_t> batches = {work.batch};
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id FROM batches b WHERE campaign = ? AND kind = ? AND variant = ? AND ready > 0 AND "
       "id <> ? AND (kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND "
-      "g.fold = b.fold)) ORDER BY id LIMIT 64",
-      {work.campaign, static_cast<int>(work.kind), work.variant, work.batch}, [&](const Row& row) {
+      "g.fold = b.fold)) ORDER BY fold <> ?, fold, id LIMIT 64",
+      {work.campaign, static_cast<int>(work.kind), work.variant, work.batch, work.fold},
+      [&](const Row& row) {
         batches.push_back(row.Int(0));
         return absl::OkStatus();
       }));

@@ -90,10 +90,10 @@ absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& re
 }
 
 absl::Status Coordinator::CountImages(Database& db, const bitquake::Report& report,
-                                      const std::string& campaign, int64_t images) {
+                                      const std::string& campaign, int64_t images, int64_t run) {
   const auto lease = leases_.find(report.lease);
   if (lease != leases_.end()) {
-    lease->second.images += images;
+    lease->second.images += run;
   }
   counters_.images += images;
   ++counters_.outcomes;
@@ -132,7 +132,7 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
   }
   RETURN_IF_ERROR(accepted);
   RETURN_IF_ERROR(RemoveJob(db, *job));
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, 0));
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, 0, 0));
   std::string error;
   RETURN_IF_ERROR(db.ForEach("SELECT error FROM campaigns WHERE id = ? AND state = 'failed'",
                              {job->campaign}, [&](const Row& row) {
@@ -195,7 +195,7 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
        golden.seconds}));
   RETURN_IF_ERROR(KeepDetails(db, *job, golden));
   RETURN_IF_ERROR(RemoveJob(db, *job));
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images));
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images, golden.images));
   work_may_be_ready_ = true;  // trials of this fold may begin
   // The last golden outcome is what a plan waits for; it says which jobs there are.
   RETURN_IF_ERROR(PlanOf(db, job->campaign).status());
@@ -303,7 +303,7 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
   RETURN_IF_ERROR(RemoveJob(db, *job));
   RETURN_IF_ERROR(AddToTrial(db, *job, trial));
   counters_.flips += trial.flips;
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, trial.images));
+  RETURN_IF_ERROR(CountImages(db, report, job->campaign, trial.images, trial.inferences));
   RETURN_IF_ERROR(db.Run(
       trial.flips == 0 ? "UPDATE campaigns SET images_without_flips = images_without_flips + "
                          "? WHERE id = ?"

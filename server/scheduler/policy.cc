@@ -10,12 +10,17 @@ int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, dou
   constexpr int64_t kJobsAtUnknownSpeed = 4;
   int64_t jobs = kJobsAtUnknownSpeed;
   if (images_per_second > 0 && images_per_job > 0) {
-    const double wanted =
-        images_per_second * absl::ToDoubleSeconds(options.lease_work) / images_per_job;
+    const absl::Duration time = std::min(options.lease_work, options.lease);
+    const double wanted = images_per_second * absl::ToDoubleSeconds(time) / images_per_job;
     jobs = static_cast<int64_t>(std::min(wanted, static_cast<double>(options.max_lease_jobs)));
   }
   const int64_t fair = ready_jobs / std::max(1, 2 * live_workers) + 1;
   return std::clamp<int64_t>(std::min(jobs, fair), 1, options.max_lease_jobs);
+}
+
+int64_t ReadyJobs(const SchedulerOptions& options, int live_workers) {
+  constexpr int64_t kForEachWorker = 64;  // of which it may take half
+  return std::max(options.ready_jobs, kForEachWorker * live_workers);
 }
 
 int64_t SuspectLeaseJobs(int failures, int losses) {
@@ -31,7 +36,7 @@ double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration ela
     return images_per_second;
   }
   const double now = static_cast<double>(images) / seconds;
-  return images_per_second > 0 ? 0.5 * (images_per_second + now) : now;
+  return images_per_second > 0 ? 2 / (1 / images_per_second + 1 / now) : now;
 }
 
 absl::Duration RetryDelay(const SchedulerOptions& options, int failures) {

@@ -18,16 +18,21 @@ struct SchedulerOptions {
   absl::Duration first_retry = absl::Seconds(1);  // doubles with every failure
 };
 
-// How many jobs a lease should hold. `images_per_second` is the worker's speed on this model, 0 if
-// unknown: then a small lease measures it. No worker takes more than a fair part of what is ready.
+// How many jobs a lease should hold, so that they are done in `lease_work`, and in `lease` whatever
+// that says. `images_per_second` is the worker's speed on this model, 0 if unknown: then a small
+// lease measures it. No worker takes more than a fair part of what is ready.
 int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
                   int64_t ready_jobs, int live_workers);
 
 // The most jobs in a lease of suspects: jobs that failed, or whose lease was lost, so often.
 int64_t SuspectLeaseJobs(int failures, int losses);
 
-// The speed after a lease of `images` in `elapsed`: an exponentially weighted mean (0.5) with what
-// was known.
+// How many jobs should be ready, so that the fair part of each worker is worth the golden pass that
+// its jobs share.
+int64_t ReadyJobs(const SchedulerOptions& options, int live_workers);
+
+// The speed after a lease of `images` in `elapsed`: the time of an image is an exponentially
+// weighted mean (0.5) with what was known, so that one quick lease at most doubles the speed.
 double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration elapsed);
 
 // How long a job waits after its n-th failure (n from 1).

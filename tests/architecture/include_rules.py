@@ -25,6 +25,7 @@ COMMON_MAY_INCLUDE = {
     "campaign": ("base", "model", "fault", "stats"),
     "stats": ("base",),
     "report": ("base", "model", "fault", "campaign", "stats"),
+    "http": (),
 }
 
 TORCH_FOLDERS = ("worker/engine",)
@@ -157,6 +158,7 @@ SELF_TEST_TREE = (
     ("common/campaign/a.h", '"common/fault/target.h"', ()),
     ("common/fault/a.h", '"common/model/surface.h"', ()),
     ("common/report/a.h", '"common/stats/estimate.h"', ()),
+    ("common/http/a.cc", "<civetweb.h>", ()),
     ("client/cli/run.cc", '"client/api/client.h"', ()),
     ("client/api/a.cc", '"proto/bitquake/v1/campaign.pb.h"', ()),
     ("client/api/b.cc", '"common/campaign/campaign.h"', ()),
@@ -188,6 +190,7 @@ SELF_TEST_TREE = (
     ("common/fault/b.cc", '"common/campaign/campaign.h"', ("common_has_layers",)),
     ("common/stats/a.cc", '"common/report/results.h"', ("common_has_layers",)),
     ("common/campaign/f.cc", '"common/report/results.h"', ("common_has_layers",)),
+    ("common/http/b.cc", '"common/report/results.h"', ("common_has_layers",)),
     ("common/novel/a.cc", "<string>", ("common_has_layers",)),
     ("common/model/b.cc", "<ATen/ATen.h>", ("torch_stays_in_the_engine",)),
     ("worker/data/a.cc", "<torch/torch.h>", ("torch_stays_in_the_engine",)),

@@ -162,8 +162,8 @@ class Cluster(bitquake.Case):
 
     def test_metrics_and_health(self):
         self.begin("--http", "127.0.0.1:0")
-        port = int(re.search(r"metrics on port (\d+)", self.output(self.server))[1])
-        self.work()
+        port = self.metrics_port(self.server)
+        worker = self.work("--http", "127.0.0.1:0")
         campaign = self.submit()
         done = self.watch_until(campaign, lambda now: now["state"] == "done")
         for path in ("/healthz", "/readyz"):
@@ -176,6 +176,22 @@ class Cluster(bitquake.Case):
         with self.assertRaises(urllib.error.HTTPError) as missing:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/none", timeout=60)
         self.assertEqual(missing.exception.code, 404)
+
+        port = self.metrics_port(worker)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=60) as reply:
+            self.assertEqual(reply.status, 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as reply:
+            metrics = reply.read().decode()
+        self.assertIn(f"bitquake_images_total {done['images_done']}\n", metrics)
+        self.assertIn("bitquake_canary_failures_total 0\n", metrics)
+        self.assertIn("bitquake_spool_reports ", metrics)
+        for stage in ("load", "golden", "inject", "infer", "undo", "report"):
+            seconds = re.search(rf'bitquake_stage_seconds{{stage="{stage}"}} (\S+)\n', metrics)
+            self.assertGreater(float(seconds[1]), 0, stage)
+        self.assertNotIn("gpu_memory", metrics)
+
+    def metrics_port(self, process):
+        return int(re.search(r"metrics on port (\d+)", self.output(process))[1])
 
     def test_plain_text_on_all_interfaces_needs_a_flag(self):
         _, error = self.call("--db", self.database, "--listen", "0.0.0.0:0",

@@ -51,6 +51,16 @@ void Agent::Drain() {
   }
 }
 
+absl::Status Agent::ready() const {
+  absl::MutexLock lock(&mutex_);
+  if (draining_) {
+    return quarantined_.ok() ? absl::UnavailableError("this worker drains") : quarantined_;
+  }
+  return lease_time_ > absl::ZeroDuration()
+             ? absl::OkStatus()
+             : absl::UnavailableError("the coordinator does not know this worker yet");
+}
+
 void Agent::Pause(absl::Duration duration) {
   absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&draining_), duration);

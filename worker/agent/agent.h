@@ -42,6 +42,11 @@ class Agent {
   // return. Thread-safe.
   void Drain();
 
+  // Whether the coordinator knows this worker and gives it work. Thread-safe.
+  absl::Status ready() const;
+  // Reports that the coordinator has not acknowledged. Thread-safe.
+  size_t unacknowledged() const { return outcomes_.unacknowledged(); }
+
  private:
   absl::Status Register();
   void HeartbeatLoop();
@@ -58,7 +63,7 @@ class Agent {
   const std::string instance_;
   OutcomeStream outcomes_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_);  // 0: not registered yet
   int64_t held_lease_ ABSL_GUARDED_BY(mutex_) = 0;     // 0: none

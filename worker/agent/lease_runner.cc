@@ -161,6 +161,7 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
     failure->set_permanent(IsPermanent(status));
     failure->set_untrusted(status.GetPayload(kUntrusted).has_value());
     if (failure->untrusted()) {
+      workbench_->figures().CountFailedProof();
       workbench_->DropEvaluators();
     }
     counted(std::move(message));
@@ -202,6 +203,7 @@ absl::Status LeaseRunner::PrepareEvaluator(const v1::Lease& lease, Bench& bench)
 
 absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
                                                         const std::function<bool()>& cancelled) {
+  const StageTime load(&workbench_->figures(), Stage::kLoad);
   ASSIGN_OR_RETURN(Bench bench, PrepareModel(lease));
   ASSIGN_OR_RETURN(bench.images,
                    workbench_->Images(bench.campaign,
@@ -214,6 +216,7 @@ absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
 
 absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                    const std::function<void(v1::OutcomeReport)>& report) {
+  const StageTime load(&workbench_->figures(), Stage::kLoad);
   const v1::CampaignContext& context = lease.campaign();
   ASSIGN_OR_RETURN(const Campaign campaign,
                    ParseCampaign(context.resolved_json(), context.campaign_id()));
@@ -256,6 +259,7 @@ absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<b
 absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<bool()>& cancelled,
                                     const std::function<void(v1::OutcomeReport)>& report) {
   ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+  const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
   for (const v1::FoldJob& job : lease.golden().folds()) {
     if (cancelled()) {
       return absl::CancelledError("the lease has ended");
@@ -283,6 +287,7 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
     if (!golden.attention.sums.empty()) {
       *outcome->mutable_attention() = ToProto(golden.attention);
     }
+    workbench_->figures().AddImages(outcome->images(), 0);
     report(std::move(message));
   }
   return absl::OkStatus();
@@ -298,16 +303,22 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
   KnownOutcomes known;
   int known_fold = -1;
   for (;;) {
-    ASSIGN_OR_RETURN(const std::optional<TrialBatch> batch, batches.Next());
-    if (!batch) {
+    absl::StatusOr<std::optional<TrialBatch>> batch;
+    {
+      const StageTime inject(&workbench_->figures(), Stage::kInject);
+      batch = batches.Next();
+    }
+    RETURN_IF_ERROR(batch.status());
+    if (!batch->has_value()) {
       return absl::OkStatus();
     }
-    if (std::exchange(known_fold, batch->fold) != batch->fold) {
+    const int fold = (*batch)->fold;
+    if (std::exchange(known_fold, fold) != fold) {
       known = KnownOutcomes();
     }
-    const absl::Status status = RunBatch(bench, *batch, cancelled, report, known);
+    const absl::Status status = RunBatch(bench, **batch, cancelled, report, known);
     if (!status.ok()) {
-      return Annotate(status, absl::StrCat("fold ", batch->fold));
+      return Annotate(status, absl::StrCat("fold ", fold));
     }
   }
 }
@@ -317,6 +328,7 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
                                    const std::function<void(v1::OutcomeReport)>& report,
                                    KnownOutcomes& known) {
   ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(batch.fold));
+  const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
   std::vector<TrialRequest> requests;
   std::vector<const TrialBatch::Trial*> run;
   for (const TrialBatch::Trial& trial : batch.trials) {
@@ -331,6 +343,7 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
     return Untrusted(outcomes.status());
   }
   ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+  const StageTime reporting(&workbench_->figures(), Stage::kReport);
   for (size_t i = 0; i < run.size(); ++i) {
     known.Set(run[i]->digest, std::move((*outcomes)[i]));
   }
@@ -339,6 +352,7 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
     v1::TrialReport* reported = message.mutable_trial();
     reported->set_job_id(trial.job->job_id());
     FillReport(known.Of(trial.digest, trial.job->job_id()), trial.digest, golden.digest, *reported);
+    workbench_->figures().AddImages(reported->images(), reported->inferences());
     report(std::move(message));
   }
   return absl::OkStatus();

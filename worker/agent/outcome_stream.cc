@@ -32,6 +32,11 @@ bool OutcomeStream::AwaitUnacknowledged(size_t most, absl::Duration patience) {
   return mutex_.AwaitWithTimeout(absl::Condition(&few), patience);
 }
 
+size_t OutcomeStream::unacknowledged() const {
+  absl::MutexLock lock(&mutex_);
+  return unacknowledged_.size();
+}
+
 void OutcomeStream::Stop() {
   {
     absl::MutexLock lock(&mutex_);

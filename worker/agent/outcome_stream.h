@@ -29,6 +29,8 @@ class OutcomeStream {
   // `patience`.
   bool AwaitUnacknowledged(size_t most, absl::Duration patience);
 
+  size_t unacknowledged() const;
+
   // Ends the stream; what was not acknowledged is dropped.
   void Stop();
 
@@ -45,7 +47,7 @@ class OutcomeStream {
   const std::string worker_id_;
   const std::function<void()> unknown_worker_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::map<int64_t, v1::OutcomeReport> unacknowledged_ ABSL_GUARDED_BY(mutex_);  // by sequence
   int64_t next_sequence_ ABSL_GUARDED_BY(mutex_) = 1;
   int64_t sent_ ABSL_GUARDED_BY(mutex_) = 0;     // highest sequence sent over the present stream

@@ -14,6 +14,7 @@
 #include "common/campaign/campaign.h"
 #include "common/model/snapshot.h"
 #include "worker/agent/roots.h"
+#include "worker/agent/worker_figures.h"
 #include "worker/data/dataset.h"
 #include "worker/data/pixel_cache.h"
 #include "worker/engine/evaluator.h"
@@ -78,6 +79,9 @@ class Workbench {
   // After a failed proof: whatever is resident may be wrong.
   void DropEvaluators() { evaluators_.clear(); }
 
+  // Thread-safe.
+  WorkerFigures& figures() { return figures_; }
+
  private:
   struct OpenDataset {
     Dataset dataset;
@@ -97,6 +101,7 @@ class Workbench {
   std::map<std::string, OpenDataset> datasets_;
   std::map<std::string, std::shared_ptr<const OpenImages>> images_;
   std::list<Resident> evaluators_;  // used last first
+  WorkerFigures figures_;
 };
 
 }  // namespace bitquake

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/bitmap.h"
 #include "common/fault/fault_list.h"
@@ -71,6 +72,15 @@ struct TrialOutcome {
   AttentionDistances attention;  // with EvaluatorOptions::trial_attention
 };
 
+// Host time spent in the parts of an evaluator's calls. Where a device computes while the host goes
+// on, it shows where the host waits.
+struct EvaluatorTimes {
+  absl::Duration golden;  // passes without faults: golden outcomes, what trials resume from, canary
+  absl::Duration inject;  // words patched
+  absl::Duration infer;
+  absl::Duration undo;
+};
+
 // Thread-compatible: one call at a time.
 class Evaluator {
  public:
@@ -87,6 +97,9 @@ class Evaluator {
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;
+
+  // Of all calls so far.
+  virtual EvaluatorTimes times() const = 0;
 
   // The bits of golden's words that a fault list really changes, as a list that inverts them.
   // Errors: InvalidArgument for a list that does not fit the surface.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/digest.h"
+#include "common/base/scoped_time.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "worker/engine/torch_errors.h"
@@ -217,6 +218,7 @@ absl::Status TorchEvaluator::EnsureGolden(const FoldImages& fold) {
   if (golden_.count(fold.fold) > 0) {
     return absl::OkStatus();
   }
+  const ScopedTime timed(&times_.golden);
   const TrialPlan nothing;
   GoldenPass pass(static_cast<int64_t>(fold.labels.size()), ChunkCount(fold));
   // The canary is a task like the chunks: no thread waits for it.
@@ -351,13 +353,16 @@ absl::Status TorchEvaluator::RunGroup(const FoldImages& fold, absl::Span<const T
                                       std::vector<RunningTrial>& running,
                                       const std::function<bool()>& cancelled) {
   group.kept.resize(group.count);
-  RETURN_IF_ERROR(executor_->Run(
-      group.count,
-      [&](int64_t i) {
-        group.kept[i] = ForwardGolden(fold, group.first + i, plan, pass);
-        return absl::OkStatus();
-      },
-      cancelled));
+  {
+    const ScopedTime timed(&times_.golden);
+    RETURN_IF_ERROR(executor_->Run(
+        group.count,
+        [&](int64_t i) {
+          group.kept[i] = ForwardGolden(fold, group.first + i, plan, pass);
+          return absl::OkStatus();
+        },
+        cancelled));
+  }
   const absl::Cleanup drop = [&] { stager_.Drop(); };
   const auto begin = [&](size_t index) {
     if (index < plan.resumes.size()) {
@@ -366,7 +371,7 @@ absl::Status TorchEvaluator::RunGroup(const FoldImages& fold, absl::Span<const T
   };
   begin(0);
   for (size_t index = 0; index < plan.resumes.size(); ++index) {
-    const StagedFlips staged = stager_.Take();
+    const StagedFlips staged = TakeStaged();
     begin(index + 1);
     const size_t trial = plan.resumes[index].trial;
     const absl::Status status = RunTrial(fold, staged, group, running[trial], cancelled);
@@ -375,15 +380,28 @@ absl::Status TorchEvaluator::RunGroup(const FoldImages& fold, absl::Span<const T
     }
   }
   // What is queued refers to this group.
+  const ScopedTime timed(plan.resumes.empty() ? &times_.golden : &times_.infer);
   return executor_->Finish();
+}
+
+StagedFlips TorchEvaluator::TakeStaged() {
+  const ScopedTime timed(&times_.inject);
+  return stager_.Take();
 }
 
 absl::Status TorchEvaluator::RunTrial(const FoldImages& fold, const StagedFlips& staged,
                                       const ChunkGroup& group, RunningTrial& trial,
                                       const std::function<bool()>& cancelled) {
   const absl::Duration start = SystemClock().Monotonic();
-  const absl::Cleanup undo = [&] { model_->Undo(staged); };
-  ASSIGN_OR_RETURN(trial.flips_per_bit, model_->Patch(staged));
+  const absl::Cleanup undo = [&] {
+    const ScopedTime timed(&times_.undo);
+    model_->Undo(staged);
+  };
+  {
+    const ScopedTime timed(&times_.inject);
+    ASSIGN_OR_RETURN(trial.flips_per_bit, model_->Patch(staged));
+  }
+  const ScopedTime timed(&times_.infer);
   RETURN_IF_ERROR(executor_->Run(
       group.count,
       [&](int64_t i) {
@@ -444,6 +462,7 @@ void TorchEvaluator::QueueCanary(const FoldImages& fold, std::string* digest) co
 }
 
 absl::StatusOr<std::string> TorchEvaluator::Canary(const FoldImages& fold) {
+  const ScopedTime timed(&times_.golden);
   std::string canary;
   RETURN_IF_ERROR(executor_->Run(
       1,

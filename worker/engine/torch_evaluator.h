@@ -40,6 +40,7 @@ class TorchEvaluator : public Evaluator {
                                                                 const EvaluatorOptions& options,
                                                                 const EvaluatorTuning& tuning = {});
 
+  EvaluatorTimes times() const override { return times_; }
   absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) override;
   absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                 absl::Span<const TrialRequest> trials,
@@ -111,6 +112,7 @@ class TorchEvaluator : public Evaluator {
   absl::Status RunGroup(const FoldImages& fold, absl::Span<const TrialRequest> trials,
                         const TrialPlan& plan, GoldenPass* pass, ChunkGroup group,
                         std::vector<RunningTrial>& running, const std::function<bool()>& cancelled);
+  StagedFlips TakeStaged();
   absl::Status RunTrial(const FoldImages& fold, const StagedFlips& staged, const ChunkGroup& group,
                         RunningTrial& trial, const std::function<bool()>& cancelled);
   std::vector<TrialOutcome> Outcomes(const FoldImages& fold, absl::Span<const TrialRequest> trials,
@@ -136,6 +138,7 @@ class TorchEvaluator : public Evaluator {
   ResidentPixels pixels_;             // of CUDA devices
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof
+  EvaluatorTimes times_;
 };
 
 }  // namespace bitquake

@@ -99,6 +99,59 @@ TEST(Lease, TrialsOfAFoldWaitForItsGoldenOutcome) {
   EXPECT_EQ((*grant)->kind, JobKind::kTrials);
 }
 
+// Two cells and two folds as in kSmallCampaign, with many trials.
+constexpr char kManyTrials[] =
+    "name: many\nmodels: [vit]\ndataset: set\nformats: [int8]\ngranularities: [model]\n"
+    "ber: [1e-6, 1e-3]\ntrials: 200\nfolds: 2\n";
+
+TEST(Lease, TakesTrialsOfOneFoldFromAllWavesFirst) {
+  SchedulerOptions options;
+  options.pairs_per_wave = 1;  // a job of each fold
+  options.ready_jobs = 20;
+  TestCoordinator coordinator(options);
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit(kManyTrials);
+  const auto trials = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_EQ(trials->jobs.size(), 4u);
+  for (const LeasedJob& job : trials->jobs) {
+    EXPECT_EQ(job.fold, trials->jobs[0].fold);
+  }
+}
+
+// Answers a lease of trials after `time`, each with so many images run; returns the next one.
+std::unique_ptr<LeaseGrant> NextAfter(TestCoordinator& coordinator, TestWorker& worker,
+                                      const LeaseGrant& trials, absl::Duration time,
+                                      int64_t inferences) {
+  coordinator.Advance(time);
+  for (const LeasedJob& job : trials.jobs) {
+    TrialOutcomeReport outcome = TestWorker::RightTrial(trials, job);
+    outcome.inferences = inferences;
+    EXPECT_TRUE(worker.Report(trials, outcome).ok());
+  }
+  EXPECT_TRUE(worker.Report(trials, LeaseEnd{}).ok());
+  return worker.Lease();
+}
+
+TEST(Lease, HoldsWhatTheWorkerDoesInItsTime) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit(kManyTrials);
+  const auto first = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_EQ(first->jobs.size(), 4u);  // the speed is unknown
+  // 20 images in 2 s; so 200 in the next 20 s, at 4.5 a job.
+  const auto next = NextAfter(coordinator, worker, *first, absl::Seconds(2), 5);
+  EXPECT_EQ(next->jobs.size(), 44u);
+}
+
+TEST(Lease, OfTrialsThatRanNothingSaysNothingOfTheSpeed) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit(kManyTrials);
+  const auto first = worker.WorkUntil(JobKind::kTrials);
+  const auto next = NextAfter(coordinator, worker, *first, absl::Milliseconds(1), 0);
+  EXPECT_EQ(next->jobs.size(), 4u);
+}
+
 TEST(Lease, WhoIsUnknownMustRegister) {
   TestCoordinator coordinator;
   Pending<std::unique_ptr<LeaseGrant>> lease;

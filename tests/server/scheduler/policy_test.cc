@@ -20,6 +20,25 @@ TEST(LeaseJobs, HoldsTheWorkOfSoMuchTime) {
   EXPECT_EQ(LeaseJobs(Options(), 50, 26, kPlenty, 1), 38);  // 38.46: never more than the time
 }
 
+TEST(LeaseJobs, EndsWithTheLease) {
+  SchedulerOptions options = Options();
+  options.lease = absl::Seconds(10);
+  EXPECT_EQ(LeaseJobs(options, 50, 25, kPlenty, 1), 20);
+}
+
+// 20 s at the speed of an H100, on folds of 5,000 images: all of them can be trials of one fold.
+TEST(LeaseJobs, GivesAFastWorkerManyTrialsOfAFold) {
+  EXPECT_EQ(LeaseJobs(SchedulerOptions(), 10'000, 5'000, ReadyJobs(SchedulerOptions(), 1), 1), 40);
+  EXPECT_EQ(LeaseJobs(SchedulerOptions(), 10'000, 200, ReadyJobs(SchedulerOptions(), 1), 1), 1000);
+}
+
+TEST(LeaseJobs, IsWorthAGoldenPassHoweverManyWorkersThereAre) {
+  const SchedulerOptions options;
+  for (const int live : {1, 8, 64, 1000}) {
+    EXPECT_GE(LeaseJobs(options, 1e9, 1, ReadyJobs(options, live), live), 32) << live;
+  }
+}
+
 TEST(LeaseJobs, IsSmallAtUnknownSpeed) {
   EXPECT_EQ(LeaseJobs(Options(), 0, 25, kPlenty, 1), 4);
   EXPECT_EQ(LeaseJobs(Options(), 50, 0, kPlenty, 1), 4);
@@ -41,7 +60,12 @@ TEST(LeaseJobs, TakesAFairPartOfWhatIsReady) {
 
 TEST(UpdatedSpeed, IsTheFirstMeasurementThenAMean) {
   EXPECT_EQ(UpdatedSpeed(0, 100, absl::Seconds(2)), 50);
-  EXPECT_EQ(UpdatedSpeed(30, 100, absl::Seconds(2)), 40);
+  EXPECT_DOUBLE_EQ(UpdatedSpeed(30, 100, absl::Seconds(2)), 37.5);  // 1/30 and 1/50 s an image
+}
+
+TEST(UpdatedSpeed, AtMostDoublesAndFallsAtOnce) {
+  EXPECT_NEAR(UpdatedSpeed(30, 1'000'000, absl::Milliseconds(1)), 60, 0.01);
+  EXPECT_LT(UpdatedSpeed(1000, 10, absl::Seconds(10)), 2.0);
 }
 
 TEST(UpdatedSpeed, StaysWhereNothingWasMeasured) {

@@ -10,7 +10,10 @@ class FakeEvaluator : public Evaluator {
   explicit FakeEvaluator(EvaluatorScript* script) : script_(script) { ++script_->alive; }
   ~FakeEvaluator() override { --script_->alive; }
 
+  EvaluatorTimes times() const override { return times_; }
+
   absl::StatusOr<GoldenOutcome> Golden(const FoldImages& fold) override {
+    times_.golden += absl::Seconds(1);
     script_->seen.emplace_back(fold.pixels.begin(), fold.pixels.end());
     GoldenOutcome golden;
     for (size_t i = 0; i < fold.labels.size(); ++i) {
@@ -28,6 +31,9 @@ class FakeEvaluator : public Evaluator {
                                                 const std::function<bool()>& cancelled) override {
     EvaluatorScript::Run& run = script_->runs.emplace_back();
     run.fold = fold.fold;
+    times_.inject += absl::Seconds(10);
+    times_.infer += absl::Seconds(20);
+    times_.undo += absl::Seconds(30);
     std::vector<TrialOutcome> outcomes;
     for (const TrialRequest& trial : trials) {
       run.ids.push_back(trial.id);
@@ -59,6 +65,8 @@ class FakeEvaluator : public Evaluator {
 
   const AllOnes golden_words_{};
   EvaluatorScript* const script_;
+  EvaluatorTimes times_ = {absl::Seconds(1000), absl::Seconds(1000), absl::Seconds(1000),
+                           absl::Seconds(1000)};  // spent before the test
 };
 
 }  // namespace

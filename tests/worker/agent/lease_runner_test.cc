@@ -401,11 +401,52 @@ TEST_F(LeaseRunnerTest, AFailedProofMakesTheWorkerUntrusted) {
   EXPECT_EQ(script_.alive, 0) << "its evaluators may be wrong too";
 }
 
+// FakeEvaluator's times, and what is measured of the lease itself, which is short.
+void ExpectAbout(const WorkerCounts& counts, Stage stage, absl::Duration time) {
+  EXPECT_GE(counts.of(stage), time);
+  EXPECT_LT(counts.of(stage), time + absl::Seconds(1)) << kStageNames[static_cast<size_t>(stage)];
+}
+
+TEST_F(LeaseRunnerTest, FiguresAreThoseOfAllLeases) {
+  Outcomes(GoldenLease());
+  WorkerCounts counts = workbench_.figures().counts();
+  EXPECT_EQ(counts.images, kImages);
+  EXPECT_EQ(counts.inferences, 0);
+  ExpectAbout(counts, Stage::kGolden, absl::Seconds(2));
+  ExpectAbout(counts, Stage::kInfer, absl::ZeroDuration());
+  EXPECT_GT(counts.of(Stage::kLoad), absl::ZeroDuration());
+
+  Outcomes(TrialLease());
+  counts = workbench_.figures().counts();
+  const auto sum = [](int64_t TrialOutcome::*count) {
+    return FakeOutcome(20).*count + FakeOutcome(21).*count + FakeOutcome(22).*count;
+  };
+  EXPECT_EQ(counts.images, kImages + sum(&TrialOutcome::images));
+  EXPECT_EQ(counts.inferences, sum(&TrialOutcome::inferences));
+  // Two runs, each with golden outcomes.
+  ExpectAbout(counts, Stage::kGolden, absl::Seconds(4));
+  ExpectAbout(counts, Stage::kInject, absl::Seconds(20));
+  ExpectAbout(counts, Stage::kInfer, absl::Seconds(40));
+  ExpectAbout(counts, Stage::kUndo, absl::Seconds(60));
+  EXPECT_GT(counts.of(Stage::kReport), absl::ZeroDuration());
+  EXPECT_EQ(counts.failed_proofs, 0);
+}
+
+TEST_F(LeaseRunnerTest, FiguresCountWhatFailedAndTheTimeThatItTook) {
+  script_.run = [](const auto&) { return absl::DataLossError("the canary differs"); };
+  Failure(TrialLease());
+  const WorkerCounts counts = workbench_.figures().counts();
+  EXPECT_EQ(counts.failed_proofs, 1);
+  EXPECT_EQ(counts.images, 0);
+  ExpectAbout(counts, Stage::kInfer, absl::Seconds(20));
+}
+
 TEST_F(LeaseRunnerTest, AnotherErrorOfTheEvaluatorMayPass) {
   script_.run = [](const auto&) { return absl::ResourceExhaustedError("no memory"); };
   const v1::FailureReport failure = Failure(TrialLease());
   EXPECT_FALSE(failure.permanent());
   EXPECT_FALSE(failure.untrusted());
+  EXPECT_EQ(workbench_.figures().counts().failed_proofs, 0);
   EXPECT_THAT(failure.error(), HasSubstr("no memory"));
   EXPECT_EQ(script_.alive, 1);
 }

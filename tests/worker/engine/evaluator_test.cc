@@ -394,8 +394,30 @@ TEST_F(EvaluatorTest, ChunkSizeChangesNoPrediction) {
   EXPECT_EQ(small->Golden(images_.fold)->predictions, large->Golden(images_.fold)->predictions);
 }
 
+TEST_F(EvaluatorTest, TimesAreThoseOfWhatWasDone) {
+  auto evaluator = MakeEvaluator(snapshot_, Options("int8"));
+  ASSERT_TRUE(evaluator->Golden(images_.fold).ok());
+  const EvaluatorTimes golden = evaluator->times();
+  EXPECT_GT(golden.golden, absl::ZeroDuration());
+  EXPECT_EQ(golden.inject, absl::ZeroDuration());
+  EXPECT_EQ(golden.infer, absl::ZeroDuration());
+  EXPECT_EQ(golden.undo, absl::ZeroDuration());
+
+  const FaultList nothing;
+  ASSERT_TRUE(evaluator->Run(images_.fold, {{1, &nothing}}, Never).ok());
+  EXPECT_EQ(evaluator->times().infer, absl::ZeroDuration());
+
+  RunAll(*evaluator, images_.fold, requests_);
+  const EvaluatorTimes all = evaluator->times();
+  EXPECT_GT(all.golden, golden.golden);
+  EXPECT_GT(all.inject, absl::ZeroDuration());
+  EXPECT_GT(all.infer, all.inject);
+  EXPECT_GT(all.undo, absl::ZeroDuration());
+}
+
 TEST(Device, KindNamesWhatResultsDependOn) {
-  EXPECT_THAT(DeviceKind("cpu").value(), ::testing::MatchesRegex("cpu (AMD|Intel|other) .+, torch 2\\..+"));
+  EXPECT_THAT(DeviceKind("cpu").value(),
+              ::testing::MatchesRegex("cpu (AMD|Intel|other) .+, torch 2\\..+"));
 }
 
 }  // namespace

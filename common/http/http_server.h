@@ -1,5 +1,5 @@
-// The coordinator's HTTP side: /metrics for Prometheus, /healthz (the process lives) and /readyz
-// (the store answers). It knows neither gRPC nor the store: it is given functions.
+// The HTTP side of a coordinator or a worker: /metrics for Prometheus, /healthz (the process lives)
+// and /readyz (it can do its work). It knows nothing of either: it is given functions.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-#include "server/http/http_server.h"
+#include "common/http/http_server.h"
 
 #include <civetweb.h>
 #include <prometheus/collectable.h>
