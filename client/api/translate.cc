@@ -178,6 +178,7 @@ absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t tria
                   from.granularity_index(),
                   from.target(),
                   from.ber(),
+                  from.fault(),
                   trial,
                   {}};
   record.finished = from.finished();

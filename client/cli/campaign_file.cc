@@ -18,13 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The cells of a model in one format. Errors if a target matches nothing, or the faults do not fit.
-absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const std::string& model,
-                                      const Surface& surface, const NumberFormat& format) {
+// The cells of a model in one format under one fault model. Errors if a target matches nothing, or
+// the faults do not fit.
+absl::StatusOr<int64_t> CellsInFormat(const Campaign& campaign, const FaultModel& fault,
+                                      const std::string& model, const Surface& surface,
+                                      const NumberFormat& format) {
   const auto in = [&model](const absl::Status& status, absl::string_view field) {
     return Annotate(status, absl::StrCat(field, ": model '", model, "'"));
   };
-  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, format);
+  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, fault, surface, format);
   if (!cell_rates.ok()) {
     return in(cell_rates.status(), "fault");
   }
@@ -61,8 +63,11 @@ absl::StatusOr<int64_t> CellsOfModel(const Campaign& campaign, const std::string
   }
   int64_t cells = 0;
   for (const NumberFormat& format : campaign.formats) {
-    ASSIGN_OR_RETURN(const int64_t in_format, CellsInFormat(campaign, name, *surface, format));
-    cells += in_format;
+    for (const FaultModel& fault : campaign.faults) {
+      ASSIGN_OR_RETURN(const int64_t in_format,
+                       CellsInFormat(campaign, fault, name, *surface, format));
+      cells += in_format;
+    }
   }
   return cells;
 }

@@ -100,7 +100,7 @@ absl::StatusOr<Campaign> CampaignFromJson(const Json& json) {
   }
   campaign.quantization = QuantizationFromJson(json);
   campaign.surface = SurfaceFromJson(json.at("surface"));
-  campaign.fault = FaultFromJson(json.at("fault"));
+  campaign.faults = FaultsFromJson(json.at("fault"));
   if (json.contains("ber")) {
     campaign.ber = BerFromJson(json.at("ber"));
   }
@@ -162,8 +162,8 @@ std::string ToJson(const Campaign& campaign) {
       {"observer", ObserverToJson(campaign.quantization.percentile)},
       {"surface", SurfaceToJson(campaign.surface)},
       {"granularities", std::move(granularities)},
-      {"fault", ToJson(campaign.fault)}};
-  if (campaign.fault.HasBer()) {
+      {"fault", ToJson(campaign.faults)}};
+  if (HaveBer(campaign.faults)) {
     json["ber"] = campaign.ber;
   }
   json["trials"] = campaign.trials;
@@ -174,6 +174,18 @@ std::string ToJson(const Campaign& campaign) {
   json["attention_distance"] =
       kAttentionDistances[static_cast<size_t>(campaign.attention_distance)];
   return json.dump(2) + "\n";
+}
+
+absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::string_view label) {
+  if (campaign.faults.size() == 1) {
+    return &campaign.faults.front();
+  }
+  for (const FaultModel& fault : campaign.faults) {
+    if (fault.Label() == label) {
+      return &fault;
+    }
+  }
+  return absl::InvalidArgumentError(absl::StrCat("the campaign has no fault model '", label, "'"));
 }
 
 absl::Status CheckPlainName(absl::string_view name) {

@@ -37,8 +37,8 @@ struct Campaign {
   Quantization quantization;
   SurfaceSelection surface;
   std::vector<Granularity> granularities;
-  FaultModel fault;
-  std::vector<double> ber;  // ascending, distinct, in [0, 1]; none if the fault model has none
+  std::vector<FaultModel> faults = std::vector<FaultModel>(1);  // of distinct labels
+  std::vector<double> ber;  // ascending, distinct, in [0, 1]; none if no fault model has any
   int trials = 10;
   ImageSelection images;
   int folds = 0;  // 0: 50, fewer on sets of less than 50 * 200 images
@@ -48,6 +48,10 @@ struct Campaign {
   enum class AttentionDistance { kNone, kGolden, kFaulty };
   AttentionDistance attention_distance = AttentionDistance::kNone;
 };
+
+// The fault model that a cell of the campaign names; the only one of a campaign with one, whatever
+// its name (older stores have shorter ones). Errors: InvalidArgument.
+absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::string_view label);
 
 // Limits on what a file may ask for; beyond them it is refused.
 inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;

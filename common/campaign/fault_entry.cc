@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/campaign/fault_csv.h"
+#include "common/campaign/protection_entry.h"
 #include "common/campaign/scalar.h"
 
 namespace bitquake {
@@ -66,6 +67,12 @@ FaultModel FaultFromJson(const Json& fault) {
     model.positions = fault.at("bits").get<std::vector<int>>();
     std::sort(model.positions.begin(), model.positions.end());
   }
+  if (fault.contains("protection")) {
+    model.protection = ProtectionFromJson(fault.at("protection"));
+  }
+  if (fault.contains("protect")) {
+    model.protect = ProtectedFromJson(fault.at("protect"));
+  }
   if (fault.contains("faults")) {
     model.list = ParseFaultCsv(fault.at("faults").get<std::string>()).value_or(model.list);
   }
@@ -96,14 +103,44 @@ Json ToJson(const FaultModel& fault) {
       json["faults"] = ToFaultCsv(fault.list);
       break;
   }
+  if (fault.protection.scheme != Protection::Scheme::kNone) {
+    json["protection"] = ToJson(fault.protection);
+  }
+  if (!fault.protect.empty()) {
+    json["protect"] = ToJson(fault.protect);
+  }
   return json;
 }
 
-void InlineFaultFile(const FaultFileReader& read, Node* campaign, Problems* problems) {
-  Node* const fault = FindIn(campaign, "fault");
-  if (fault == nullptr) {
-    return;
+std::vector<FaultModel> FaultsFromJson(const Json& faults) {
+  std::vector<FaultModel> models;
+  for (const Json& fault : faults.is_array() ? faults : Json::array({faults})) {
+    models.push_back(FaultFromJson(fault));
   }
+  return models;
+}
+
+Json ToJson(const std::vector<FaultModel>& faults) {
+  if (faults.size() == 1) {
+    return ToJson(faults.front());
+  }
+  Json json = Json::array();
+  for (const FaultModel& fault : faults) {
+    json.push_back(ToJson(fault));
+  }
+  return json;
+}
+
+bool HaveBer(const std::vector<FaultModel>& faults) {
+  return std::any_of(faults.begin(), faults.end(),
+                     [](const FaultModel& fault) { return fault.HasBer(); });
+}
+
+namespace {
+
+// Of the fault model `fault`, which stands at `path`.
+void InlineFile(const FaultFileReader& read, const std::string& path, Node* fault,
+                Problems* problems) {
   const Node* const kind = FindIn(fault, "kind");
   const bool by_kind =
       kind != nullptr && kind->text == "list" && FindIn(fault, "faults") == nullptr;
@@ -113,7 +150,7 @@ void InlineFaultFile(const FaultFileReader& read, Node* campaign, Problems* prob
     return;  // no list, or one that the schema refuses
   }
   const auto refuse = [&](absl::string_view message) {
-    problems->Add(file->at, absl::StrCat("fault.", field, ": ", message));
+    problems->Add(file->at, absl::StrCat(path, ".", field, ": ", message));
   };
   if (!read) {
     refuse(
@@ -141,6 +178,19 @@ void InlineFaultFile(const FaultFileReader& read, Node* campaign, Problems* prob
   }
   if (!by_kind) {
     fault->members.push_back({"kind", fault->at, TextNode("list")});
+  }
+}
+
+}  // namespace
+
+void InlineFaultFile(const FaultFileReader& read, Node* campaign, Problems* problems) {
+  Node* const fault = FindIn(campaign, "fault");
+  if (fault == nullptr) {
+    return;
+  }
+  InlineFile(read, "fault", fault, problems);
+  for (size_t i = 0; i < fault->items.size(); ++i) {
+    InlineFile(read, absl::StrCat("fault[", i, "]"), &fault->items[i], problems);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/campaign/fault_csv.h"
+#include "common/campaign/protection_schema.h"
 #include "common/campaign/shared_types.h"
 
 namespace bitquake {
@@ -11,9 +12,21 @@ namespace {
 constexpr uint64_t kMaxCount = 1'000'000'000;
 constexpr uint64_t kMaxBurstLength = 32;
 constexpr size_t kMaxPathCharacters = 1024;
+constexpr size_t kMaxFaultModels = 64;
 
 Field KindField(std::vector<std::string> kinds, std::string doc) {
   return {"kind", {EnumType{"a fault model", std::move(kinds)}}, std::move(doc), /*required=*/true};
+}
+
+// What every kind of faults takes.
+void AddProtection(MapType* fields) {
+  fields->fields.push_back(
+      {"protection", ProtectionType(),
+       "How the memory protects what it stores; short: secded, parity or clamp. None if missing."});
+  fields->fields.push_back(
+      {"protect", ProtectType(),
+       "Bits that never flip: targets, by the names that granularities give them (`bitquake "
+       "inspect` prints them). The others flip as they would without."});
 }
 
 std::optional<Complaint> CheckSampling(const Json& fault) {
@@ -46,6 +59,7 @@ FieldType BitFaultType() {
       {"bits", PositionsType(),
        "Only these bit positions of a word can be faulty, 0 is the least significant. All if "
        "missing."}};
+  AddProtection(&fields);
   return {std::move(fields), "", CheckSampling};
 }
 
@@ -57,6 +71,7 @@ FieldType BurstType() {
                              "Each event, drawn by BER, inverts neighbouring bits of one "
                              "word, from the drawn one upwards, cut at the word's end."),
                    {"length", BurstLengthType(), "Bits that an event inverts.", true}};
+  AddProtection(&fields);
   return {std::move(fields)};
 }
 
@@ -71,6 +86,7 @@ FieldType WordType() {
   MapType fields;
   fields.fields = {KindField(
       {"word"}, "Each word is replaced by random bits, independently with probability BER.")};
+  AddProtection(&fields);
   return {std::move(fields)};
 }
 
@@ -105,6 +121,7 @@ FieldType ListedType() {
        "tensor's name, a word's index in it (from 0, row-major), a bit position (0 is the least "
        "significant). The client reads it and hands on its text as `faults`."},
       {"faults", FaultCsvType(), "The text of such a file."}};
+  AddProtection(&fields);
   return {std::move(fields), "", CheckListSource};
 }
 
@@ -114,18 +131,22 @@ FieldType ShortListType() {
   return {std::move(fields)};
 }
 
+std::vector<FieldType> FaultAlternatives() {
+  return {{EnumType{"a fault model", {"bit_flip", "stuck_at_0", "stuck_at_1", "word"}}},
+          BitFaultType(),
+          BurstType(),
+          WordType(),
+          ListedType(),
+          ShortBurstType(),
+          ShortListType()};
+}
+
 }  // namespace
 
-FieldType FaultType() {
-  OneOfType choice;
-  choice.alternatives = {
-      {EnumType{"a fault model", {"bit_flip", "stuck_at_0", "stuck_at_1", "word"}}},
-      BitFaultType(),
-      BurstType(),
-      WordType(),
-      ListedType(),
-      ShortBurstType(),
-      ShortListType()};
+FieldType FaultsType() {
+  OneOfType choice{FaultAlternatives()};
+  choice.alternatives.push_back({ListType{
+      "a list of fault models", {{OneOfType{FaultAlternatives()}}}, kMaxFaultModels, true}});
   return {std::move(choice)};
 }
 

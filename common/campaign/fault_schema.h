@@ -5,6 +5,7 @@
 
 namespace bitquake {
 
-FieldType FaultType();
+// One fault model, or a list of several.
+FieldType FaultsType();
 
 }  // namespace bitquake

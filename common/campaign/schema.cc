@@ -1,5 +1,6 @@
 #include "common/campaign/schema.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
@@ -106,15 +107,15 @@ std::optional<Complaint> CheckSpread(const Json& campaign) {
 }
 
 // What a campaign without bit-error rates must not have, and what every other needs.
-std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& fault) {
-  if (fault.HasBer()) {
+std::optional<Complaint> CheckRates(const Json& campaign, const std::vector<FaultModel>& faults) {
+  if (HaveBer(faults)) {
     return campaign.contains("ber")
                ? std::nullopt
                : std::optional<Complaint>({"", absl::StrCat("missing field 'ber': ", kBerMeaning)});
   }
   const std::string why = absl::StrCat(
       "does not apply: ",
-      fault.kind == FaultModel::Kind::kList ? "a list of faults" : "a 'count' of faults",
+      faults.front().kind == FaultModel::Kind::kList ? "a list of faults" : "a 'count' of faults",
       " has no bit-error rate; remove it");
   if (campaign.contains("ber")) {
     return Complaint{"ber", why};
@@ -137,23 +138,47 @@ std::optional<Complaint> CheckRates(const Json& campaign, const FaultModel& faul
 }
 
 // Every trial of a list is the same.
-std::optional<Complaint> CheckTrials(const Json& campaign, const FaultModel& fault) {
-  if (fault.kind == FaultModel::Kind::kList && campaign.at("trials").get<int>() > 1) {
+std::optional<Complaint> CheckTrials(const Json& campaign, const std::vector<FaultModel>& faults) {
+  const bool has_list = std::any_of(faults.begin(), faults.end(), [](const FaultModel& fault) {
+    return fault.kind == FaultModel::Kind::kList;
+  });
+  if (has_list && campaign.at("trials").get<int>() > 1) {
     return Complaint{"trials", "every trial of a list of faults is the same; give 1"};
   }
   return std::nullopt;
 }
 
+// Where fault model `i` stands.
+std::string PlaceOf(const Json& campaign, size_t i) {
+  return campaign.at("fault").is_array() ? absl::StrCat("fault.", i) : "fault";
+}
+
+// Results tell fault models apart by their labels.
+std::optional<Complaint> CheckLabels(const Json& campaign, const std::vector<FaultModel>& faults) {
+  std::map<std::string, size_t> first_with;
+  for (size_t i = 0; i < faults.size(); ++i) {
+    const auto [twin, fresh] = first_with.emplace(faults[i].Label(), i);
+    if (!fresh) {
+      return Complaint{PlaceOf(campaign, i),
+                       absl::StrCat("is named '", twin->first, "' in the results, as is item ",
+                                    twin->second, "; put one of them in another campaign")};
+    }
+  }
+  return std::nullopt;
+}
+
 // Words of each format must have the bits that are spoken of.
-std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fault) {
+std::optional<Complaint> CheckFormats(const Json& campaign, const std::vector<FaultModel>& faults) {
   const auto complaint = [](std::string part, const absl::Status& status) {
     return Complaint{std::move(part), std::string(status.message())};
   };
   std::optional<NumberFormat> narrowest;
   for (const Json& name : campaign.at("formats")) {
     const NumberFormat format = NumberFormat::FromName(name.get<std::string>()).value();
-    if (const absl::Status status = CheckFaultModel(fault, format); !status.ok()) {
-      return complaint("fault", status);
+    for (size_t i = 0; i < faults.size(); ++i) {
+      if (const absl::Status status = CheckFaultModel(faults[i], format); !status.ok()) {
+        return complaint(PlaceOf(campaign, i), status);
+      }
     }
     if (!narrowest || format.bits < narrowest->bits) {
       narrowest = format;
@@ -169,9 +194,10 @@ std::optional<Complaint> CheckFormats(const Json& campaign, const FaultModel& fa
 }
 
 std::optional<Complaint> CheckCampaign(const Json& campaign) {
-  const FaultModel fault = FaultFromJson(campaign.at("fault"));
-  for (const auto& complaint : {CheckRates(campaign, fault), CheckTrials(campaign, fault),
-                                CheckFormats(campaign, fault), CheckSpread(campaign)}) {
+  const std::vector<FaultModel> faults = FaultsFromJson(campaign.at("fault"));
+  for (const auto& complaint :
+       {CheckRates(campaign, faults), CheckTrials(campaign, faults), CheckFormats(campaign, faults),
+        CheckLabels(campaign, faults), CheckSpread(campaign)}) {
     if (complaint.has_value()) {
       return complaint;
     }
@@ -188,10 +214,14 @@ FieldType CampaignType() {
                   /*required=*/false,
                   10u};
   trials.default_for = [](const Json& campaign) -> Json {
-    const Json fault = campaign.value("fault", Json());
-    const bool is_list = fault.is_object() &&
-                         (fault.contains("list") || fault.value("kind", std::string()) == "list");
-    return is_list ? 1u : 10u;
+    const Json faults = campaign.value("fault", Json());
+    const auto is_list = [](const Json& fault) {
+      return fault.is_object() &&
+             (fault.contains("list") || fault.value("kind", std::string()) == "list");
+    };
+    const bool has_list =
+        faults.is_array() ? std::any_of(faults.begin(), faults.end(), is_list) : is_list(faults);
+    return has_list ? 1u : 10u;
   };
   MapType campaign;
   campaign.fields = {
@@ -226,8 +256,10 @@ FieldType CampaignType() {
       {"granularities", GranularitiesType(),
        "Which stored bits are hit together. A name takes all targets; a map selects some.", false,
        Json::array({"model"})},
-      {"fault", FaultType(),
-       "What a fault does, and how faults are drawn. Short: a name, {burst: 3} or {list: "
+      {"fault", FaultsType(),
+       "What a fault does, how faults are drawn, and what protects the memory; or a list of "
+       "several "
+       "such fault models, each in cells of its own. Short: a name, {burst: 3} or {list: "
        "faults.csv}; "
        "a count needs its kind, {kind: bit_flip, count: 3}.",
        false, "bit_flip"},

@@ -53,8 +53,8 @@ class DistinctBits {
     for (const TensorRanges& hit : ByTensor(target_)) {
       for (const RankedBit& ranked :
            sampler_.SampleBetween(Words(hit.tensor), trial_, from, below)) {
-        const bool allowed = positions_ >> (ranked.bit % bits_per_word_) & 1;
-        if (allowed && hit.Contains(ranked.bit / bits_per_word_)) {
+        const uint32_t allowed = positions_ & hit.PositionsAt(ranked.bit / bits_per_word_);
+        if ((allowed >> (ranked.bit % bits_per_word_) & 1) != 0) {
           bits.push_back({hit.tensor, ranked});
         }
       }
@@ -141,7 +141,7 @@ absl::Status CheckCount(const Target& target, int64_t bits, int64_t count) {
 absl::StatusOr<FaultList> DrawDistinctBits(const FaultSampler& sampler, const Surface& surface,
                                            const Target& target, int bits_per_word,
                                            uint32_t positions, int64_t count, uint32_t trial) {
-  const int64_t bits = target.words() * __builtin_popcount(positions);
+  const int64_t bits = BitsAt(target, positions);
   RETURN_IF_ERROR(CheckCount(target, bits, count));
   if (count <= 0) {
     return FaultList();

@@ -16,16 +16,6 @@ using Kind = FaultModel::Kind;
 
 uint32_t WholeWord(const NumberFormat& format) { return ~uint32_t{0} >> (32 - format.bits); }
 
-// The bits of a word that the model can hit in the target.
-uint32_t AllowedPositions(const Target& target, const FaultModel& model,
-                          const NumberFormat& format) {
-  uint32_t allowed = model.positions.empty() ? WholeWord(format) : 0;
-  for (const int position : model.positions) {
-    allowed |= uint32_t{1} << position;
-  }
-  return allowed & target.positions & WholeWord(format);
-}
-
 // Each faulty bit becomes `length` from it upwards; those beyond the word are no position of it.
 void Lengthen(int length, std::vector<WordFault>* faults) {
   for (WordFault& fault : *faults) {
@@ -116,7 +106,7 @@ absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& targe
                                      const FaultModel& model, const NumberFormat& format,
                                      uint64_t seed, uint32_t trial, double ber) {
   RETURN_IF_ERROR(CheckFaultModel(model, format));
-  const uint32_t positions = AllowedPositions(target, model, format);
+  const uint32_t positions = model.PositionMask() & target.positions & WholeWord(format);
   if (model.kind == Kind::kList) {
     return ListedFaults(surface, target, model, positions);
   }

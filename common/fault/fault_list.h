@@ -37,11 +37,12 @@ struct FaultList {
   std::string Digest(const Surface& surface) const;
 };
 
-// Draws the faults of `trial` at `ber` in `target`, as flips (kBitFlip, kBurst, kList) or as sets
-// (kStuckAt0, kStuckAt1, kWord). The same bits are hit in a tensor whatever the target: each tensor
-// is drawn whole, by its name, then cut to the target's words and to the positions of the target
-// and of the model. kExact and kCount take the bits of the target with the smallest u, so their
-// faults and those at a bit-error rate nest, too. Errors: as CheckFaults of this target.
+// Draws what `trial` hits at `ber` in the stored words of `target`, before anything protects them
+// (FaultSource knows the model's `protection` and `protect`), as flips (kBitFlip, kBurst, kList) or
+// as sets (kStuckAt0, kStuckAt1, kWord). The same bits are hit in a tensor whatever the target:
+// each tensor is drawn whole, by its name, then cut to the target's words and to the positions of
+// the target and of the model. kExact and kCount take the bits of the target with the smallest u,
+// so their faults and those at a bit-error rate nest, too. Errors: as CheckFaults of this target.
 absl::StatusOr<FaultList> DrawFaults(const Surface& surface, const Target& target,
                                      const FaultModel& model, const NumberFormat& format,
                                      uint64_t seed, uint32_t trial, double ber);

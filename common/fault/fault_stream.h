@@ -10,6 +10,9 @@
 //              bits
 //   purpose 2  Skip, and 3 Depth, likewise of the ladder over the tensor's words
 //   purpose 4  Replacement of word n; k = 0
+//   purpose 6, 7    Skip, Depth of the ladder over check bits
+//   purpose 8, 9    likewise over the second copy's bits
+//   purpose 10, 11  likewise over the third copy's bits
 #pragma once
 
 #include <algorithm>
@@ -26,11 +29,12 @@ namespace bitquake {
 
 class FaultStream {
  public:
-  // What a ladder draws.
-  enum class Unit { kBit, kWord };
+  // What a ladder draws. The last three are bits of what a protection scheme stores beside a
+  // tensor.
+  enum class Unit { kBit, kWord, kCheckBit, kSecondCopyBit, kThirdCopyBit };
 
   FaultStream(uint64_t seed, absl::string_view tensor, uint32_t trial, Unit unit = Unit::kBit)
-      : purpose_(unit == Unit::kBit ? 0 : 2), trial_(trial) {
+      : purpose_(Purpose(unit)), trial_(trial) {
     std::string keyed = "bitquake fault stream v1";
     for (int byte = 0; byte < 8; ++byte) {
       keyed.push_back(static_cast<char>(seed >> (8 * byte)));
@@ -67,6 +71,23 @@ class FaultStream {
   uint32_t Replacement(int64_t index) const { return Block(4, 0, index)[0]; }
 
  private:
+  // Of Skip; Depth's is the next.
+  static uint32_t Purpose(Unit unit) {
+    switch (unit) {
+      case Unit::kBit:
+        return 0;
+      case Unit::kWord:
+        return 2;
+      case Unit::kCheckBit:
+        return 6;
+      case Unit::kSecondCopyBit:
+        return 8;
+      case Unit::kThirdCopyBit:
+        return 10;
+    }
+    return 0;
+  }
+
   PhiloxCounter Block(uint32_t purpose, int k, uint64_t n) const {
     const uint32_t high = static_cast<uint32_t>(n >> 32) << 16;
     return Philox4x32(

@@ -228,10 +228,24 @@ std::vector<WordFault> Draw(const FaultStream& stream, int64_t words, uint32_t b
   return out;
 }
 
+FaultStream::Unit UnitOf(MemoryPart part) {
+  switch (part) {
+    case MemoryPart::kWords:
+      return FaultStream::Unit::kBit;
+    case MemoryPart::kCheckBits:
+      return FaultStream::Unit::kCheckBit;
+    case MemoryPart::kSecondCopy:
+      return FaultStream::Unit::kSecondCopyBit;
+    case MemoryPart::kThirdCopy:
+      return FaultStream::Unit::kThirdCopyBit;
+  }
+  return FaultStream::Unit::kBit;
+}
+
 }  // namespace
 
 std::vector<WordFault> FaultSampler::Sample(WordArray words, uint32_t trial, double ber) const {
-  const FaultStream stream(seed_, words.name, trial);
+  const FaultStream stream(seed_, words.name, trial, UnitOf(words.part));
   return Draw(stream, words.count, static_cast<uint32_t>(words.bits_per_word), ber);
 }
 
@@ -241,7 +255,7 @@ std::vector<RankedBit> FaultSampler::SampleBetween(WordArray words, uint32_t tri
   if (!(below > 0) || words.count <= 0) {
     return out;
   }
-  const FaultStream stream(seed_, words.name, trial);
+  const FaultStream stream(seed_, words.name, trial, UnitOf(words.part));
   const auto bits = static_cast<uint32_t>(words.bits_per_word);
   const bool bounded = from > 0;
   const Edge edge(bounded ? from : 1);

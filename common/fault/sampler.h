@@ -18,11 +18,16 @@
 
 namespace bitquake {
 
-// The stored words of one tensor, row-major.
+// What is drawn apart from each other: the words of a tensor, and what a protection scheme stores
+// beside them.
+enum class MemoryPart { kWords, kCheckBits, kSecondCopy, kThirdCopy };
+
+// The stored words of one tensor, row-major; or as many units of another part of its memory.
 struct WordArray {
-  absl::string_view name;  // as in the checkpoint
+  absl::string_view name;  // of the tensor, as in the checkpoint
   int64_t count;           // words
   int bits_per_word;       // 1..32
+  MemoryPart part = MemoryPart::kWords;
 };
 
 // All faults in one word, merged.

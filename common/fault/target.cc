@@ -230,15 +230,15 @@ std::vector<Target> SplitByPosition(const std::vector<Target>& targets,
 }  // namespace
 
 int64_t ExposedBits(const Target& target, const NumberFormat& format, const FaultModel& model) {
-  uint32_t positions = target.positions & (~uint32_t{0} >> (32 - format.bits));
-  if (!model.positions.empty()) {
-    uint32_t allowed = 0;
-    for (const int position : model.positions) {
-      allowed |= uint32_t{1} << position;
-    }
-    positions &= allowed;
+  return BitsAt(target, model.PositionMask() & (~uint32_t{0} >> (32 - format.bits)));
+}
+
+int64_t BitsAt(const Target& target, uint32_t positions) {
+  int64_t sum = 0;
+  for (const WordRange& range : target.ranges) {
+    sum += range.count * __builtin_popcount(positions & range.positions & target.positions);
   }
-  return target.words() * __builtin_popcount(positions);
+  return sum;
 }
 
 int64_t Target::words() const {

@@ -19,6 +19,7 @@ struct WordRange {
   int tensor;  // index into the surface
   int64_t first;
   int64_t count;
+  uint32_t positions = ~uint32_t{0};  // bits of each word that are part of the target
 };
 
 struct Target {
@@ -28,12 +29,15 @@ struct Target {
   // "blocks.3.bit7"
   std::string name;
   std::vector<WordRange> ranges;      // by tensor, then by first word; disjoint
-  uint32_t positions = ~uint32_t{0};  // bits of each word that are part of it
+  uint32_t positions = ~uint32_t{0};  // of all ranges: bits of each word that are part of it
 
   int64_t words() const;
 };
 
-// The bits of a target that a fault model can hit.
+// The bits of a target at `positions` (a mask) of its words.
+int64_t BitsAt(const Target& target, uint32_t positions);
+
+// The bits of a target that a fault model can hit, were nothing protected (FaultSource).
 int64_t ExposedBits(const Target& target, const NumberFormat& format, const FaultModel& model);
 
 // In forward order, positions of one target in ascending order. Type and head targets cover the

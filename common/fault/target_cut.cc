@@ -6,15 +6,6 @@
 namespace bitquake {
 namespace {
 
-// Appends those of `faults` (ordered) that are in `range`.
-void AppendWithin(const std::vector<WordFault>& faults, const WordRange& range,
-                  std::vector<WordFault>* out) {
-  const auto before = [](const WordFault& fault, int64_t index) { return fault.index < index; };
-  const auto first = std::lower_bound(faults.begin(), faults.end(), range.first, before);
-  const auto last = std::lower_bound(first, faults.end(), range.first + range.count, before);
-  out->insert(out->end(), first, last);
-}
-
 void KeepPositions(uint32_t positions, std::vector<WordFault>* faults) {
   for (WordFault& fault : *faults) {
     fault.mask &= positions;
@@ -25,13 +16,27 @@ void KeepPositions(uint32_t positions, std::vector<WordFault>* faults) {
                 faults->end());
 }
 
+// Appends those of `faults` (ordered) that are in `range`, at its positions.
+void AppendWithin(const std::vector<WordFault>& faults, const WordRange& range,
+                  std::vector<WordFault>* out) {
+  const auto before = [](const WordFault& fault, int64_t index) { return fault.index < index; };
+  const auto first = std::lower_bound(faults.begin(), faults.end(), range.first, before);
+  const auto last = std::lower_bound(first, faults.end(), range.first + range.count, before);
+  for (auto fault = first; fault != last; ++fault) {
+    out->push_back({fault->index, fault->mask & range.positions, fault->value & range.positions});
+  }
+}
+
 }  // namespace
 
-bool TensorRanges::Contains(int64_t word) const {
+uint32_t TensorRanges::PositionsAt(int64_t word) const {
   const auto after =
       std::upper_bound(ranges.begin(), ranges.end(), word,
                        [](int64_t at, const WordRange& range) { return at < range.first; });
-  return after != ranges.begin() && word < (after - 1)->first + (after - 1)->count;
+  if (after == ranges.begin() || word >= (after - 1)->first + (after - 1)->count) {
+    return 0;
+  }
+  return (after - 1)->positions;
 }
 
 std::vector<TensorRanges> ByTensor(const Target& target) {
@@ -55,6 +60,7 @@ FaultList DrawWithin(const Surface& surface, const Target& target, uint32_t posi
     std::vector<WordFault> within;
     if (hit.ranges[0].count == surface[hit.tensor].words()) {
       within = std::move(drawn);
+      KeepPositions(hit.ranges[0].positions, &within);
     } else {
       for (const WordRange& range : hit.ranges) {
         AppendWithin(drawn, range, &within);

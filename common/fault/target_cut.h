@@ -18,7 +18,8 @@ struct TensorRanges {
   int tensor;  // index into the surface
   absl::Span<const WordRange> ranges;
 
-  bool Contains(int64_t word) const;
+  // The bits of a word that are part of the target by its range; 0 if it is in none.
+  uint32_t PositionsAt(int64_t word) const;
 };
 
 // In the order of the target, which must outlive the result.

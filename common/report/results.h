@@ -101,7 +101,7 @@ std::string FoldsCsv(const std::vector<FoldMembers>& folds);
 std::string MadCsv(const std::string& campaign, const std::vector<GoldenResult>& goldens,
                    const std::vector<CellResult>& cells);
 
-// The cells as an aligned table for a terminal.
+// The cells as an aligned table for a terminal; with a column of faults if there are several.
 std::string CellsTable(const std::vector<CellResult>& cells);
 
 // The cells as a JSON array of objects with the columns of cells.csv.

@@ -35,6 +35,7 @@ Row ToRow(const CellResult& cell, const CellSummary& s) {
       std::isnan(s.ci_low) ? "-" : absl::StrFormat("[%.2f, %.2f]", s.ci_low, s.ci_high);
   return {Printable(cell.key.model),
           Printable(cell.key.format),
+          Printable(cell.key.fault),
           Printable(cell.key.granularity),
           Printable(cell.key.target),
           absl::StrFormat("%.2e", cell.key.ber),
@@ -71,16 +72,26 @@ std::string Aligned(const std::vector<Row>& rows, size_t first_numeric_column) {
 }  // namespace
 
 std::string CellsTable(const std::vector<CellResult>& cells) {
-  constexpr size_t kFirstNumericColumn = 4;
-  std::vector<Row> rows = {{"model", "format", "granularity", "target", "BER", "trials", "top-1 %",
-                            "95% interval", "loss pp", "SDC %", "DUE %"}};
+  constexpr size_t kFaultColumn = 2;
+  constexpr size_t kFirstNumericColumn = 5;
+  std::vector<Row> rows = {{"model", "format", "fault", "granularity", "target", "BER", "trials",
+                            "top-1 %", "95% interval", "loss pp", "SDC %", "DUE %"}};
   const std::vector<CellSummary> summaries = Summarize(cells);
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {
       rows.push_back(ToRow(cells[i], summaries[i]));
     }
   }
-  return Aligned(rows, kFirstNumericColumn);
+  const bool one_fault = std::all_of(cells.begin(), cells.end(), [&](const CellResult& cell) {
+    return cell.key.fault == cells.front().key.fault;
+  });
+  if (!one_fault) {
+    return Aligned(rows, kFirstNumericColumn);
+  }
+  for (Row& row : rows) {
+    row.erase(row.begin() + kFaultColumn);
+  }
+  return Aligned(rows, kFirstNumericColumn - 1);
 }
 
 }  // namespace bitquake

@@ -176,6 +176,7 @@ std::string ToJson(const TrialSetup& setup) {
               {"granularity_index", setup.granularity_index},
               {"target", setup.target},
               {"ber", setup.ber},
+              {"fault", setup.fault},
               {"trial", setup.trial},
               {"folds", setup.folds}}
       .dump(1);
@@ -193,6 +194,7 @@ absl::StatusOr<TrialSetup> TrialSetupFromJson(absl::string_view text) {
     setup.granularity_index = json.at("granularity_index");
     setup.target = json.at("target");
     setup.ber = json.at("ber");
+    setup.fault = json.at("fault");
     setup.trial = json.at("trial");
     setup.folds = json.at("folds").get<std::vector<int>>();
     return setup;

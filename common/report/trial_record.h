@@ -22,6 +22,7 @@ struct TrialSetup {
   int granularity_index = 0;  // into the campaign's granularities
   std::string target;
   double ber = 0;
+  std::string fault;  // label of one of the campaign's fault models
   uint32_t trial = 0;
   std::vector<int> folds;  // that it saw
 };

@@ -257,11 +257,12 @@ absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t var
                    return absl::OkStatus();
                  }));
   return db.ForEach(
-      "SELECT id, granularity_index, target, ber FROM cells WHERE id IN (SELECT DISTINCT cell FROM "
-      "jobs WHERE lease = ?) ORDER BY id",
+      "SELECT id, granularity_index, target, ber, fault FROM cells WHERE id IN (SELECT DISTINCT "
+      "cell "
+      "FROM jobs WHERE lease = ?) ORDER BY id",
       {grant.lease}, [&](const Row& row) {
         grant.cells.push_back(
-            {row.Int(0), static_cast<int>(row.Int(1)), row.Text(2), row.Double(3)});
+            {row.Int(0), static_cast<int>(row.Int(1)), row.Text(2), row.Double(3), row.Text(4)});
         return absl::OkStatus();
       });
 }

@@ -91,14 +91,16 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db, const 
   return surfaces;
 }
 
-// Adds the cells of one variant: granularity, then target, then BER, as the results list them.
-absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const Variant& variant,
-                                 const Surface& surface) {
-  const absl::StatusOr<CellRates> cell_rates = CellRates::Make(campaign, surface, variant.format);
+// Adds the cells of one variant under one fault model, numbered from `position` on: granularity,
+// then target, then BER, as the results list them. Returns the next number.
+absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const FaultModel& fault,
+                                 const Variant& variant, const Surface& surface, int64_t position) {
+  const absl::StatusOr<CellRates> cell_rates =
+      CellRates::Make(campaign, fault, surface, variant.format);
   if (!cell_rates.ok()) {
     return Annotate(cell_rates.status(), variant.model);
   }
-  int64_t position = 0;
+  const std::string label = fault.Label();
   for (size_t g = 0; g < campaign.granularities.size(); ++g) {
     const Granularity& granularity = campaign.granularities[g];
     ASSIGN_OR_RETURN(const std::vector<Target> targets,
@@ -116,9 +118,8 @@ absl::StatusOr<int64_t> AddCells(Database& db, const Campaign& campaign, const V
         RETURN_IF_ERROR(db.Run(
             "INSERT INTO cells (variant, position, fault, granularity, granularity_index, target, "
             "bits, ber) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            {variant.id, position++, campaign.fault.Name(), target.granularity,
-             static_cast<int64_t>(g), target.name,
-             ExposedBits(target, variant.format, campaign.fault), ber}));
+            {variant.id, position++, label, target.granularity, static_cast<int64_t>(g),
+             target.name, cell_rates->BitsOf(target), ber}));
       }
     }
   }
@@ -145,8 +146,11 @@ absl::Status ExpandCells(Database& db, const std::string& id) {
       ++jobs;
     }
     if (variant.measured) {
-      ASSIGN_OR_RETURN(const int64_t cells,
-                       AddCells(db, campaign, variant, surfaces.at(variant.model)));
+      int64_t cells = 0;
+      for (const FaultModel& fault : campaign.faults) {
+        ASSIGN_OR_RETURN(cells, AddCells(db, campaign, fault, variant, surfaces.at(variant.model),
+                                         /*position=*/cells));
+      }
       jobs += cells * campaign.trials * folds_per_trial;
     }
   }

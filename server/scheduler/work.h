@@ -27,6 +27,7 @@ struct CellSpec {
   int granularity_index = 0;  // into the campaign's granularities
   std::string target;
   double ber = 0;
+  std::string fault;  // label of one of the campaign's fault models
 };
 
 struct LeasedJob {

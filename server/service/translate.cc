@@ -173,6 +173,7 @@ v1::TrialRecord ToProto(const TrialRecord& record) {
   message.set_granularity_index(setup.granularity_index);
   message.set_target(setup.target);
   message.set_ber(setup.ber);
+  message.set_fault(setup.fault);
   message.set_finished(record.finished);
   const TrialMeasurement& measured = record.measured;
   FillCounts(measured.sum, message.mutable_counts());
@@ -248,6 +249,7 @@ v1::Lease ToProto(const LeaseGrant& grant) {
         spec->set_granularity_index(cell.granularity_index);
         spec->set_target(cell.target);
         spec->set_ber(cell.ber);
+        spec->set_fault(cell.fault);
       }
       for (const LeasedJob& job : grant.jobs) {
         v1::TrialJob* trial = lease.mutable_trials()->add_jobs();

@@ -97,7 +97,7 @@ absl::StatusOr<TrialRecord> ReadTrial(Database& db, const std::string& campaign,
   if (cell >= 0) {
     RETURN_IF_ERROR(db.ForEach(
         "SELECT c.id, p.resolved, p.data_digest, v.model, m.digest, m.chunk, v.format, "
-        "c.granularity_index, c.target, c.ber FROM variants v JOIN campaigns p ON p.id = "
+        "c.granularity_index, c.target, c.ber, c.fault FROM variants v JOIN campaigns p ON p.id = "
         "v.campaign JOIN models m ON m.campaign = p.id AND m.model = v.model JOIN cells c ON "
         "c.variant = v.id WHERE v.campaign = ? ORDER BY v.id, c.position LIMIT 1 OFFSET ?",
         {campaign, cell}, [&](const Row& row) {
@@ -111,6 +111,7 @@ absl::StatusOr<TrialRecord> ReadTrial(Database& db, const std::string& campaign,
           record.setup.granularity_index = static_cast<int>(row.Int(7));
           record.setup.target = row.Text(8);
           record.setup.ber = row.Double(9);
+          record.setup.fault = row.Text(10);
           return absl::OkStatus();
         }));
   }

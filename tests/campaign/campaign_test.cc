@@ -41,9 +41,9 @@ TEST(Campaign, DefaultsAreAsDocumented) {
   EXPECT_EQ(campaign.images.kind, ImageSelection::Kind::kAll);
   EXPECT_EQ(campaign.folds, 0);
   EXPECT_EQ(campaign.compute, "fp32");
-  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kBitFlip);
-  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kBernoulli);
-  EXPECT_THAT(campaign.fault.positions, IsEmpty());
+  EXPECT_EQ(campaign.faults[0].kind, FaultModel::Kind::kBitFlip);
+  EXPECT_EQ(campaign.faults[0].sampling, FaultModel::Sampling::kBernoulli);
+  EXPECT_THAT(campaign.faults[0].positions, IsEmpty());
   EXPECT_EQ(campaign.quantization.scale, Quantization::Scale::kPerTensor);
   EXPECT_EQ(campaign.quantization.percentile, 100);
   EXPECT_THAT(campaign.surface.include, IsEmpty());
@@ -139,7 +139,7 @@ TEST(Campaign, FaultModelsTakeTheirFields) {
   using Kind = FaultModel::Kind;
   using Sampling = FaultModel::Sampling;
   const auto fault = [](absl::string_view value) {
-    return Parsed(absl::StrCat(kMinimal, "fault: ", value)).fault;
+    return Parsed(absl::StrCat(kMinimal, "fault: ", value)).faults[0];
   };
   EXPECT_EQ(fault("stuck_at_1").kind, Kind::kStuckAt1);
   EXPECT_EQ(fault("word").kind, Kind::kWord);
@@ -161,8 +161,8 @@ constexpr char kWithoutBer[] = "name: n\nmodels: [m]\ndataset: d\n";
 TEST(Campaign, CountsOfFaultsHaveNoRate) {
   const Campaign campaign =
       Parsed(absl::StrCat(kWithoutBer, "fault: {kind: bit_flip, count: 5}\ntrials: 3\n"));
-  EXPECT_EQ(campaign.fault.sampling, FaultModel::Sampling::kCount);
-  EXPECT_EQ(campaign.fault.count, 5);
+  EXPECT_EQ(campaign.faults[0].sampling, FaultModel::Sampling::kCount);
+  EXPECT_EQ(campaign.faults[0].count, 5);
   EXPECT_THAT(campaign.ber, IsEmpty());
   EXPECT_EQ(campaign.trials, 3);
   EXPECT_THAT(ToJson(campaign), Not(HasSubstr("\"ber\"")));
@@ -171,11 +171,11 @@ TEST(Campaign, CountsOfFaultsHaveNoRate) {
 TEST(Campaign, ListsOfFaultsHaveOneTrial) {
   const Campaign campaign = Parsed(absl::StrCat(
       kWithoutBer, "fault: {kind: list, faults: \"tensor,index,bit\\nw,12,3\\r\\nb,0,0\"}\n"));
-  EXPECT_EQ(campaign.fault.kind, FaultModel::Kind::kList);
-  ASSERT_EQ(campaign.fault.list.size(), 2u);
-  EXPECT_EQ(campaign.fault.list[0].tensor, "w");
-  EXPECT_EQ(campaign.fault.list[0].index, 12);
-  EXPECT_EQ(campaign.fault.list[0].bit, 3);
+  EXPECT_EQ(campaign.faults[0].kind, FaultModel::Kind::kList);
+  ASSERT_EQ(campaign.faults[0].list.size(), 2u);
+  EXPECT_EQ(campaign.faults[0].list[0].tensor, "w");
+  EXPECT_EQ(campaign.faults[0].list[0].index, 12);
+  EXPECT_EQ(campaign.faults[0].list[0].bit, 3);
   EXPECT_EQ(campaign.trials, 1);
   EXPECT_THAT(ToJson(campaign), HasSubstr("\"trials\": 1,"));
 }
@@ -190,7 +190,7 @@ TEST(Campaign, FileOfFaultsIsReadByWhoeverCan) {
   const absl::StatusOr<Campaign> campaign = ParseCampaign(text, "f.yaml", read);
   ASSERT_TRUE(campaign.ok()) << campaign.status();
   EXPECT_EQ(asked, "dir/f.csv");
-  ASSERT_EQ(campaign->fault.list.size(), 1u);
+  ASSERT_EQ(campaign->faults[0].list.size(), 1u);
   EXPECT_THAT(ToJson(*campaign), HasSubstr("\"faults\": \"tensor,index,bit\\nw,1,2\\n\""));
   EXPECT_EQ(ErrorOf(text),
             "campaign.yaml:4:27: fault.file: a file is read by the client, and not here; give its "

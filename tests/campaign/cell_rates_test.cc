@@ -22,7 +22,8 @@ Surface SmallSurface() {
 absl::StatusOr<std::vector<double>> Rates(const Campaign& campaign,
                                           const Granularity& granularity) {
   const Surface surface = SmallSurface();
-  const absl::StatusOr<CellRates> rates = CellRates::Make(campaign, surface, kInt8);
+  const absl::StatusOr<CellRates> rates =
+      CellRates::Make(campaign, campaign.faults[0], surface, kInt8);
   if (!rates.ok()) {
     return rates.status();
   }
@@ -55,24 +56,24 @@ TEST(CellRates, AreTheGranularitysOwnOrTheCampaigns) {
 
 TEST(CellRates, OfACountAreItsShareOfTheBits) {
   Campaign campaign;
-  campaign.fault.sampling = FaultModel::Sampling::kCount;
-  campaign.fault.count = 4;
+  campaign.faults[0].sampling = FaultModel::Sampling::kCount;
+  campaign.faults[0].count = 4;
   EXPECT_THAT(*Rates(campaign, {}), ElementsAre(4 / 2000.0));
   EXPECT_THAT(*Rates(campaign, Of(Granularity::Kind::kTensor)),
               ElementsAre(4 / 800.0, 4 / 800.0, 4 / 400.0));
   Granularity sign = Of(Granularity::Kind::kBlock);
   sign.positions = {7};
   EXPECT_THAT(*Rates(campaign, sign), ElementsAre(4 / 100.0, 4 / 100.0));
-  campaign.fault.positions = {6, 7};
+  campaign.faults[0].positions = {6, 7};
   EXPECT_THAT(*Rates(campaign, {}), ElementsAre(4 / 500.0));
 }
 
 TEST(CellRates, OfACountThatATargetCannotHoldAreAnError) {
   Campaign campaign;
-  campaign.fault.sampling = FaultModel::Sampling::kCount;
-  campaign.fault.count = 400;
+  campaign.faults[0].sampling = FaultModel::Sampling::kCount;
+  campaign.faults[0].count = 400;
   EXPECT_THAT(*Rates(campaign, Of(Granularity::Kind::kTensor)), ElementsAre(0.5, 0.5, 1));
-  campaign.fault.count = 401;
+  campaign.faults[0].count = 401;
   const absl::Status status = Rates(campaign, Of(Granularity::Kind::kTensor)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("head.weight"));
@@ -80,8 +81,8 @@ TEST(CellRates, OfACountThatATargetCannotHoldAreAnError) {
 
 TEST(CellRates, OfAListAreTheListedBitsOfTheTarget) {
   Campaign campaign;
-  campaign.fault.kind = FaultModel::Kind::kList;
-  campaign.fault.list = {
+  campaign.faults[0].kind = FaultModel::Kind::kList;
+  campaign.faults[0].list = {
       {"blocks.1.mlp.fc1.weight", 3, 7}, {"blocks.1.mlp.fc1.weight", 3, 0}, {"head.weight", 49, 7}};
   EXPECT_THAT(*Rates(campaign, {}), ElementsAre(3 / 2000.0));
   EXPECT_THAT(*Rates(campaign, Of(Granularity::Kind::kTensor)),
@@ -93,19 +94,41 @@ TEST(CellRates, OfAListAreTheListedBitsOfTheTarget) {
 
 TEST(CellRates, OfAListThatTheModelDoesNotHaveAreAnError) {
   Campaign campaign;
-  campaign.fault.kind = FaultModel::Kind::kList;
-  campaign.fault.list = {{"head.wieght", 0, 0}};
+  campaign.faults[0].kind = FaultModel::Kind::kList;
+  campaign.faults[0].list = {{"head.wieght", 0, 0}};
   EXPECT_THAT(Rates(campaign, {}).status().message(), HasSubstr("head.weight"));
-  campaign.fault.list = {{"head.weight", 50, 0}};
+  campaign.faults[0].list = {{"head.weight", 50, 0}};
   EXPECT_EQ(Rates(campaign, {}).status().code(), absl::StatusCode::kInvalidArgument);
-  campaign.fault.list = {{"head.weight", 0, 8}};
+  campaign.faults[0].list = {{"head.weight", 0, 8}};
   EXPECT_EQ(Rates(campaign, {}).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(CellRates, CountOnlyBitsThatAreNotProtected) {
+  Campaign campaign;
+  FaultModel& fault = campaign.faults[0];
+  fault.protect = {{"blocks.0", "", 4}, {"head.weight", "", 0}};
+  campaign.ber = {1e-3};
+  const Surface surface = SmallSurface();
+  const CellRates rates = *CellRates::Make(campaign, fault, surface, kInt8);
+  const std::vector<Target> tensors =
+      *ExpandTargets(surface, Of(Granularity::Kind::kTensor), kInt8);
+  ASSERT_EQ(tensors.size(), 3u);
+  EXPECT_EQ(rates.BitsOf(tensors[0]), 400);
+  EXPECT_EQ(rates.BitsOf(tensors[1]), 800);
+  EXPECT_EQ(rates.BitsOf(tensors[2]), 0);
+  // A target that is protected whole has its cell: it loses nothing.
+  EXPECT_THAT(*Rates(campaign, Of(Granularity::Kind::kTensor)), ElementsAre(1e-3, 1e-3, 1e-3));
+  fault.kind = FaultModel::Kind::kList;
+  fault.list = {{"blocks.0.mlp.fc1.weight", 3, 7}, {"blocks.0.mlp.fc1.weight", 3, 0}};
+  EXPECT_THAT(*Rates(campaign, Of(Granularity::Kind::kTensor)), ElementsAre(1 / 400.0, 0, 0));
+  fault.protect = {{"block.0", "", 0}};
+  EXPECT_THAT(Rates(campaign, {}).status().message(), HasSubstr("no target 'block.0'"));
 }
 
 TEST(CellRates, OfATargetThatNoFaultCanHitAreAnError) {
   Campaign campaign;
   campaign.ber = {1e-3};
-  campaign.fault.positions = {7};
+  campaign.faults[0].positions = {7};
   EXPECT_THAT(*Rates(campaign, {}), ElementsAre(1e-3));
   EXPECT_EQ(Rates(campaign, Of(Granularity::Kind::kBit)).status().message(),
             "target 'bit0' in int8 has no bit that the fault model can hit; choose other 'bits'");

@@ -104,6 +104,13 @@ std::string Meaning(const FaultModel& fault) {
   for (const FaultModel::ListedBit& listed : fault.list) {
     absl::StrAppend(&text, " ", listed.tensor, ":", listed.index, ":", listed.bit);
   }
+  const Protection& protection = fault.protection;
+  absl::StrAppend(&text, " ", protection.Name(), protection.check_bits_exposed,
+                  static_cast<int>(protection.uncorrectable), protection.copied_bits,
+                  static_cast<int>(protection.outside));
+  for (const FaultModel::Protected& entry : fault.protect) {
+    absl::StrAppend(&text, " ", entry.target, "|", entry.match, "|", entry.top);
+  }
   return text;
 }
 
@@ -118,11 +125,13 @@ std::string Meaning(const Campaign& campaign) {
                    campaign.quantization.percentile),
       Joined(campaign.surface.include),
       Joined(campaign.surface.exclude),
-      Meaning(campaign.fault),
       Joined(campaign.ber),
       absl::StrCat(campaign.trials, " ", static_cast<int>(campaign.images.kind), " ",
                    campaign.images.count, " ", campaign.folds, " ", campaign.compute, " ",
                    campaign.keep_images, " ", static_cast<int>(campaign.attention_distance))};
+  for (const FaultModel& fault : campaign.faults) {
+    lines.push_back(Meaning(fault));
+  }
   for (const NumberFormat& format : campaign.formats) {
     lines.push_back(format.Name());
   }

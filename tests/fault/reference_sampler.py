@@ -42,6 +42,14 @@ CASES = [
     (99, "large", 1 << 38, 32, 0, 1e-12),
 ]
 
+# The same of what a protection scheme stores beside a tensor: the purpose of Skip, then as above.
+PART_CASES = [
+    (6, 2418, "head.weight", 1000, 8, 0, 1e-2),
+    (6, 2418, "head.weight", 5000, 1, 3, 1e-2),
+    (8, 2418, "head.weight", 1000, 8, 0, 1e-2),
+    (10, 2418, "head.weight", 1000, 8, 0, 1e-2),
+]
+
 
 def philox4x32_10(counter, key):
     c0, c1, c2, c3 = counter
@@ -73,7 +81,8 @@ def floor_of_unambiguous(quotient):
 
 
 class Stream:
-    def __init__(self, seed, tensor, trial):
+    def __init__(self, seed, tensor, trial, purpose):
+        self.purpose = purpose
         digest = hashlib.sha256(
             b"bitquake fault stream v1" + struct.pack("<Q", seed) + tensor.encode()
         ).digest()
@@ -86,12 +95,12 @@ class Stream:
         return philox4x32_10(counter, self.key)
 
     def skip(self, k, n):
-        x0, x1, x2, x3 = self.block(0, k, n)
+        x0, x1, x2, x3 = self.block(self.purpose, k, n)
         whole = x3 << 96 | x2 << 64 | x1 << 32 | x0
         return fractions.Fraction(2 * whole + 1, 1 << 129)
 
     def depth(self, k, n):
-        x = self.block(1, k, n)
+        x = self.block(self.purpose + 1, k, n)
         return x[1] << 32 | x[0]
 
 
@@ -114,9 +123,9 @@ def candidates(stream, k, size):
         n += 1
 
 
-def sample(seed, tensor, words, bits_per_word, trial, rate):
+def sample(seed, tensor, words, bits_per_word, trial, rate, purpose):
     size = words * bits_per_word
-    stream = Stream(seed, tensor, trial)
+    stream = Stream(seed, tensor, trial, purpose)
     rate = fractions.Fraction(rate)  # the double, exactly
     if rate >= 1:
         faulty = set(range(size))
@@ -138,7 +147,9 @@ def sample(seed, tensor, words, bits_per_word, trial, rate):
 
 def main():
     cases = []
-    for seed, tensor, words, bits_per_word, trial, rate in CASES:
+    for purpose, seed, tensor, words, bits_per_word, trial, rate in [
+        (0, *case) for case in CASES
+    ] + PART_CASES:
         cases.append(
             {
                 "seed": seed,
@@ -147,7 +158,8 @@ def main():
                 "bits_per_word": bits_per_word,
                 "trial": trial,
                 "rate": rate,
-                "faults": sample(seed, tensor, words, bits_per_word, trial, rate),
+                "purpose": purpose,
+                "faults": sample(seed, tensor, words, bits_per_word, trial, rate, purpose),
             }
         )
     print("[")

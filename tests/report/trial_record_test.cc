@@ -101,8 +101,8 @@ TEST(TrialRecord, ComesBackFromJson) {
   EXPECT_THAT(Differences(Measurement(), *measured), IsEmpty());
   EXPECT_EQ(ToJson(*measured), ToJson(Measurement()));
 
-  const TrialSetup setup = {"{\"name\": \"c\"}", "d",    "m",         "e",   16, "int8", 2,
-                            "blocks.1",          1e-300, 4294967295u, {0, 3}};
+  const TrialSetup setup = {"{\"name\": \"c\"}", "d",    "m",        "e",         16,    "int8", 2,
+                            "blocks.1",          1e-300, "bit_flip", 4294967295u, {0, 3}};
   const auto back = TrialSetupFromJson(ToJson(setup));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(ToJson(*back), ToJson(setup));
@@ -115,6 +115,7 @@ TEST(TrialRecord, ComesBackFromJson) {
   EXPECT_EQ(back->granularity_index, 2);
   EXPECT_EQ(back->target, "blocks.1");
   EXPECT_EQ(back->ber, 1e-300);
+  EXPECT_EQ(back->fault, "bit_flip");
   EXPECT_EQ(back->trial, 4294967295u);
   EXPECT_THAT(back->folds, ElementsAre(0, 3));
 }

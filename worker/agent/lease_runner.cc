@@ -12,7 +12,7 @@
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
-#include "common/fault/fault_list.h"
+#include "common/fault/fault_source.h"
 
 namespace bitquake {
 namespace {
@@ -117,10 +117,12 @@ class TrialDraw {
     return draw;
   }
 
-  absl::StatusOr<FaultList> Faults(const v1::TrialJob& job) {
-    const v1::CellSpec& cell = *cells_[job.cell_id()];
-    return DrawFaults(surface_, targets_[cell.granularity_index()][cell.target()], campaign_.fault,
-                      format_, campaign_.seed, job.trial(), cell.ber());
+  // `golden`: the words of the evaluator that will run the trial.
+  absl::StatusOr<FaultList> Faults(const v1::TrialJob& job, const GoldenWords& golden) const {
+    const v1::CellSpec& cell = *cells_.at(job.cell_id());
+    return sources_.at(cell.fault())
+        .Draw(targets_.at(cell.granularity_index()).at(cell.target()), campaign_.seed, job.trial(),
+              cell.ber(), golden);
   }
 
  private:
@@ -141,6 +143,11 @@ class TrialDraw {
         targets_[index][target.name] = std::move(target);
       }
     }
+    if (sources_.count(cell.fault()) == 0) {
+      ASSIGN_OR_RETURN(const FaultModel* fault, FindFault(campaign_, cell.fault()));
+      ASSIGN_OR_RETURN(FaultSource source, FaultSource::Make(surface_, *fault, format_));
+      sources_.emplace(cell.fault(), std::move(source));
+    }
     return targets_[index].count(cell.target()) > 0
                ? absl::OkStatus()
                : absl::InvalidArgumentError(
@@ -151,6 +158,7 @@ class TrialDraw {
   const Surface& surface_;
   const NumberFormat& format_;
   std::map<int, std::map<std::string, Target>> targets_;  // by granularity, by name
+  std::map<std::string, FaultSource> sources_;            // by label
   std::map<int64_t, const v1::CellSpec*> cells_;
 };
 
@@ -336,7 +344,8 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
       std::vector<TrialRequest> requests;
       int64_t words = 0;
       for (; next < jobs.size() && words < kFaultyWordsTogether; ++next) {
-        ASSIGN_OR_RETURN(FaultList drawn, draw.Faults(*jobs[next]));
+        ASSIGN_OR_RETURN(FaultList drawn,
+                         draw.Faults(*jobs[next], bench.evaluator->golden_words()));
         lists.push_back(std::move(drawn));
         for (const TensorFaults& tensor : lists.back().tensors) {
           words += static_cast<int64_t>(tensor.faults.size());
@@ -368,7 +377,7 @@ absl::StatusOr<std::vector<TrialFlips>> LeaseRunner::Flips(const v1::Lease& leas
                    TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
   std::vector<TrialFlips> flips;
   for (const v1::TrialJob& job : lease.trials().jobs()) {
-    ASSIGN_OR_RETURN(const FaultList drawn, draw.Faults(job));
+    ASSIGN_OR_RETURN(const FaultList drawn, draw.Faults(job, bench.evaluator->golden_words()));
     ASSIGN_OR_RETURN(FaultList real, bench.evaluator->RealFlips(drawn));
     flips.push_back({job.job_id(), bench.surface, std::move(real)});
   }

@@ -29,6 +29,7 @@ v1::Lease LeaseOf(const TrialSetup& setup) {
   cell->set_granularity_index(setup.granularity_index);
   cell->set_target(setup.target);
   cell->set_ber(setup.ber);
+  cell->set_fault(setup.fault);
   return lease;
 }
 

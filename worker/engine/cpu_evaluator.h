@@ -39,6 +39,7 @@ class CpuEvaluator : public Evaluator {
                                                 absl::Span<const TrialRequest> trials,
                                                 const std::function<bool()>& cancelled) override;
   absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const override;
+  const GoldenWords& golden_words() const override { return model_->words(); }
 
   // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it.
   absl::StatusOr<at::Tensor> Logits(const FoldImages& fold);

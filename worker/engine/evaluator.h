@@ -17,6 +17,7 @@
 #include "absl/types/span.h"
 #include "common/base/bitmap.h"
 #include "common/fault/fault_list.h"
+#include "common/fault/golden_words.h"
 #include "common/fault/number_format.h"
 #include "common/model/attention_distance.h"
 #include "common/model/snapshot.h"
@@ -88,6 +89,10 @@ class Evaluator {
   // The bits of golden's words that a fault list really changes, as a list that inverts them.
   // Errors: InvalidArgument for a list that does not fit the surface.
   virtual absl::StatusOr<FaultList> RealFlips(const FaultList& faults) const = 0;
+
+  // The words that faults are drawn over where a protection scheme must know them. They never
+  // change, so other threads may read them at any time; valid as long as the evaluator.
+  virtual const GoldenWords& golden_words() const = 0;
 };
 
 struct EvaluatorOptions {

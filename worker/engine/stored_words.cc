@@ -1,5 +1,6 @@
 #include "worker/engine/stored_words.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,18 @@ namespace bitquake {
 namespace {
 
 int Bits(uint32_t word) { return __builtin_popcount(word); }
+
+// Takes in golden's next value; `is_first` of those that are not NaN.
+void Widen(float value, uint32_t word, bool is_first, ValueRange& range) {
+  if (is_first || value < range.low) {
+    range.low = value;
+    range.low_word = word;
+  }
+  if (is_first || value > range.high) {
+    range.high = value;
+    range.high_word = word;
+  }
+}
 
 }  // namespace
 
@@ -26,8 +39,12 @@ absl::StatusOr<at::Tensor> StoredWords::Add(const SurfaceTensor& tensor,
   stored.count = static_cast<int64_t>(weights.size());
   stored.values = at::empty(tensor.shape, at::kFloat);
   float* values = stored.values.mutable_data_ptr<float>();
+  bool is_first = true;
   for (int64_t i = 0; i < stored.count; ++i) {
     values[i] = Dequantize(quantized->words[i], stored.scales.Of(i), format_);
+    if (!std::isnan(values[i])) {
+      Widen(values[i], quantized->words[i], std::exchange(is_first, false), stored.range);
+    }
   }
   const auto keep = [&](auto words) {
     words.now.assign(quantized->words.begin(), quantized->words.end());
@@ -78,6 +95,11 @@ absl::Status StoredWords::Check(const FaultList& faults) const {
     }
   }
   return absl::OkStatus();
+}
+
+uint32_t StoredWords::Word(int tensor, int64_t index) const {
+  return std::visit([index](const auto& words) -> uint32_t { return words.golden[index]; },
+                    tensors_[tensor].words);
 }
 
 FaultList StoredWords::FlipsOf(const FaultList& sets) const {

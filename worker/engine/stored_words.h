@@ -12,13 +12,14 @@
 
 #include "absl/status/statusor.h"
 #include "common/fault/fault_list.h"
+#include "common/fault/golden_words.h"
 #include "common/fault/number_format.h"
 #include "common/model/surface.h"
 
 namespace bitquake {
 
-// Thread-compatible.
-class StoredWords {
+// Thread-compatible; as GoldenWords, thread-safe after the last Add.
+class StoredWords : public GoldenWords {
  public:
   explicit StoredWords(NumberFormat format, const Quantization& quantization = {})
       : format_(format), quantization_(quantization) {}
@@ -43,6 +44,12 @@ class StoredWords {
   absl::StatusOr<std::vector<int64_t>> Patch(const FaultList& flips);
   void Undo(const FaultList& flips);
 
+  uint32_t Word(int tensor, int64_t index) const override;
+  float Scale(int tensor, int64_t index) const override {
+    return tensors_[tensor].scales.Of(index);
+  }
+  ValueRange Range(int tensor) const override { return tensors_[tensor].range; }
+
   // XXH3 over all words and all values.
   std::string Digest() const;
 
@@ -58,6 +65,7 @@ class StoredWords {
     at::Tensor values;
     std::variant<Words<uint8_t>, Words<uint16_t>, Words<uint32_t>> words;  // the smallest that fits
     int64_t count = 0;
+    ValueRange range;
   };
 
   void Xor(const FaultList& flips);

@@ -47,7 +47,17 @@ class FakeEvaluator : public Evaluator {
     return FakeFlips(faults);
   }
 
+  const GoldenWords& golden_words() const override { return golden_words_; }
+
  private:
+  // Every word has all bits set.
+  struct AllOnes : GoldenWords {
+    uint32_t Word(int, int64_t) const override { return 0xFF; }
+    float Scale(int, int64_t) const override { return 1; }
+    ValueRange Range(int) const override { return {-1, -1, 0xFF, 0xFF}; }
+  };
+
+  const AllOnes golden_words_{};
   EvaluatorScript* const script_;
 };
 

@@ -200,6 +200,36 @@ TEST_F(LeaseRunnerTest, TrialsHaveTheFaultsOfTheirSeedTensorTrialAndRate) {
   }
 }
 
+TEST_F(LeaseRunnerTest, ACellHasTheFaultModelThatItNames) {
+  v1::Lease lease = TrialLease();
+  lease.mutable_campaign()->set_resolved_json(absl::StrCat(
+      kCampaign,
+      "fault: [bit_flip, {kind: bit_flip, protection: {scheme: parity, check_bits: safe}}, "
+      "{kind: bit_flip, protect: [{target: model, top: 7}]}]\n"));
+  for (v1::CellSpec& cell : *lease.mutable_trials()->mutable_cells()) {
+    cell.set_fault(cell.cell_id() == 40 ? "bit_flip + parity check_bits=safe"
+                                        : "bit_flip protect=model/7");
+  }
+  Outcomes(lease);
+  int parities = 0;
+  for (const EvaluatorScript::Run& run : script_.runs) {
+    for (size_t i = 0; i < run.ids.size(); ++i) {
+      EXPECT_GT(run.faults[i].flips(), 0);
+      for (const TensorFaults& tensor : run.faults[i].tensors) {
+        for (const WordFault& fault : tensor.faults) {
+          // The fake's golden words have all bits set, so a zeroed word has all flipped.
+          const int flips = __builtin_popcount(fault.mask);
+          EXPECT_TRUE(run.ids[i] == 20 ? fault.mask == 1 : flips == 8 || flips % 2 == 0);
+          parities += run.ids[i] != 20 && flips == 8 ? 1 : 0;
+        }
+      }
+    }
+  }
+  EXPECT_GT(parities, 0);
+  lease.mutable_trials()->mutable_cells(0)->set_fault("bit_flip + secded");
+  ExpectPermanent(lease, HasSubstr("no fault model 'bit_flip + secded'"));
+}
+
 TEST_F(LeaseRunnerTest, EveryCountOfATrialHasItsPlaceInTheReport) {
   v1::Lease lease = MakeLease();
   AddCell(lease, 40, 0, "model", 0);

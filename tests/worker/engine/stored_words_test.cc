@@ -47,6 +47,29 @@ TEST(StoredWords, PatchWritesTheFlippedValuesAndUndoRestoresAllBits) {
   }
 }
 
+TEST(StoredWords, ShowGoldensWordsWhateverIsPatched) {
+  StoredWords words(Format("int8"));
+  ASSERT_TRUE(words.Add(kTensor, kWeights).ok());
+  const FaultList faults = List({{0, 0xFF}, {4, 0xFF}});
+  ASSERT_TRUE(words.Patch(faults).ok());
+  const GoldenWords& golden = words;
+  EXPECT_EQ(golden.Word(0, 0), 127u);
+  EXPECT_EQ(golden.Word(0, 4), 0x81u);
+  EXPECT_FLOAT_EQ(golden.Scale(0, 3), 0.01f);
+  const ValueRange range = golden.Range(0);
+  EXPECT_FLOAT_EQ(range.low, -1.27f);
+  EXPECT_FLOAT_EQ(range.high, 1.27f);
+  EXPECT_EQ(range.low_word, 0x81u);
+  EXPECT_EQ(range.high_word, 127u);
+}
+
+TEST(StoredWords, TheRangeIsThatOfTheTensorWithoutNaN) {
+  StoredWords words(Format("fp32"));
+  ASSERT_TRUE(words.Add(kTensor, std::vector<float>{NAN, 2, 1, 3, NAN, 2.5f}).ok());
+  EXPECT_EQ(words.Range(0).low, 1);
+  EXPECT_EQ(words.Range(0).high, 3);
+}
+
 TEST(StoredWords, ZeroWithItsSignFlippedIsTheLowestInt8) {
   StoredWords words(Format("int8"));
   const at::Tensor values = words.Add(kTensor, kWeights).value();
