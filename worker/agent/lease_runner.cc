@@ -316,10 +316,7 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
     if (std::exchange(known_fold, fold) != fold) {
       known = KnownOutcomes();
     }
-    const absl::Status status = RunBatch(bench, **batch, cancelled, report, known);
-    if (!status.ok()) {
-      return Annotate(status, absl::StrCat("fold ", fold));
-    }
+    RETURN_IF_ERROR(RunBatch(bench, **batch, cancelled, report, known));
   }
 }
 
@@ -340,7 +337,7 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
   absl::StatusOr<std::vector<TrialOutcome>> outcomes =
       bench.evaluator->Run(images, requests, cancelled);
   if (!outcomes.ok()) {
-    return Untrusted(outcomes.status());
+    return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", batch.fold)));
   }
   ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
   const StageTime reporting(&workbench_->figures(), Stage::kReport);

@@ -234,12 +234,13 @@ TEST_F(LeaseRunnerTest, TrialsHaveTheFaultsOfTheirSeedTensorTrialAndRate) {
 
 TEST_F(LeaseRunnerTest, ACellHasTheFaultModelThatItNames) {
   v1::Lease lease = TrialLease();
-  lease.mutable_campaign()->set_resolved_json(
-      absl::StrCat(kCampaign,
-                   "fault: [bit_flip, {kind: bit_flip, protection: parity}, "
-                   "{kind: bit_flip, protect: [{target: model, top: 7}]}]\n"));
+  lease.mutable_campaign()->set_resolved_json(absl::StrCat(
+      kCampaign,
+      "fault: [bit_flip, {kind: bit_flip, protection: {scheme: parity, check_bits: safe}}, "
+      "{kind: bit_flip, protect: [{target: model, top: 7}]}]\n"));
   for (v1::CellSpec& cell : *lease.mutable_trials()->mutable_cells()) {
-    cell.set_fault(cell.cell_id() == 40 ? "bit_flip + parity" : "bit_flip protect=model/7");
+    cell.set_fault(cell.cell_id() == 40 ? "bit_flip + parity check_bits=safe"
+                                        : "bit_flip protect=model/7");
   }
   Outcomes(lease);
   int parities = 0;
