@@ -12,6 +12,7 @@
 #include "client/cli/fleet.h"
 #include "client/cli/private_folder.h"
 #include "client/cli/run_directory.h"
+#include "client/cli/run_store.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
@@ -38,38 +39,13 @@ struct Flags {
   int threads = 0;  // 0: the worker's default
 };
 
-bool IsRunDirectory(const std::string& campaign) {
-  std::error_code error;
-  return fs::exists(fs::path(campaign) / "run.json", error);
-}
-
-// A run directory's store holds one campaign.
-absl::StatusOr<TrialRecord> OnlyCampaignsTrial(Client& client, const RunDirectory& run,
-                                               const Flags& flags) {
-  ASSIGN_OR_RETURN(const std::vector<CampaignStatus> campaigns, client.List());
-  if (campaigns.size() != 1) {
-    return absl::NotFoundError(
-        absl::StrCat(run.database(), " holds ", campaigns.size(), " campaigns, not one"));
-  }
-  return client.Trial(campaigns[0].id, flags.cell, flags.trial);
-}
-
-// From the coordinator of a run that is going on; else from one of our own on its store.
 absl::StatusOr<TrialRecord> TrialOfRun(RunDirectory& run, const Flags& flags) {
-  ASSIGN_OR_RETURN(const std::string address, run.SocketAddress());
-  const std::unique_ptr<Client> client = Client::Connect(address);
-  absl::StatusOr<TrialRecord> record = OnlyCampaignsTrial(*client, run, flags);
-  if (!absl::IsUnavailable(record.status())) {
-    return record;
-  }
-  if (!fs::exists(run.database())) {
-    return absl::NotFoundError(absl::StrCat(run.database(), ": no such file"));
-  }
-  ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> server,
-                   StartServer(
-                       run, address, {}, [](const std::string&) {}, [](const absl::Status&) {}));
-  const std::unique_ptr<Client> own = Client::Connect(address, {absl::Minutes(1)});
-  return OnlyCampaignsTrial(*own, run, flags);
+  TrialRecord record;
+  RETURN_IF_ERROR(AskRun(run, [&](Client& client, const std::string& id) -> absl::Status {
+    ASSIGN_OR_RETURN(record, client.Trial(id, flags.cell, flags.trial));
+    return absl::OkStatus();
+  }));
+  return record;
 }
 
 absl::StatusOr<TrialRecord> TrialOfServer(const Flags& flags, const Session& session) {
