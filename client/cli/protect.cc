@@ -104,6 +104,7 @@ void PrintJson(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
                {"criterion", flags.surely ? "interval" : "mean"},
                {"trials", plan.trials()},
                {"unprotected", ToJson(plan.unprotected())},
+               {"sum_of_targets", plan.predicted(0).mean},
                {"protect", std::move(protect)},
                {"bits", plan.bits(answer.set)},
                {"model_bits", plan.model_bits()},
@@ -124,7 +125,8 @@ void PrintText(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
             << FormatNumber(question.ber) << ": "
             << (flags.surely ? "95% interval of the loss" : "mean loss") << " at most "
             << FormatNumber(flags.limit) << " pp\n"
-            << "unprotected  loses " << Text(plan.unprotected()) << "\n";
+            << "unprotected  loses " << Text(plan.unprotected()) << "; its targets alone add up to "
+            << absl::StrFormat("%.2f pp\n", plan.predicted(0).mean);
   for (const ProtectedPart& part : plan.parts(answer.set)) {
     std::cout << "protect      " << part.target << ", " << Bits(part) << ": " << part.bits
               << " bits, alone they lose " << absl::StrFormat("%.2f pp\n", part.loss);

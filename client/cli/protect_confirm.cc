@@ -141,7 +141,7 @@ class Search {
     const size_t last = plan_.sets() - 1;
     // The set without protection did not hold: that is known from the campaign.
     size_t low = 0;
-    size_t high = std::clamp<size_t>(SmallestPredicted(plan_, wanted_.limit), 1, last);
+    size_t high = SmallestPredicted(plan_, wanted_.limit);
     ASSIGN_OR_RETURN(bool holds, Holding(high));
     for (size_t stride = 1; !holds; stride *= 2) {
       low = high;

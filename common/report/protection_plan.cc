@@ -361,7 +361,7 @@ std::vector<ProtectedPart> ProtectionPlan::parts(size_t set) const {
 }
 
 size_t SmallestPredicted(const ProtectionPlan& plan, double limit) {
-  size_t set = 0;
+  size_t set = 1;
   while (set + 1 < plan.sets() && plan.predicted(set).mean > limit) {
     ++set;
   }

@@ -91,7 +91,8 @@ class ProtectionPlan {
   std::vector<ProtectionChoice> sets_;
 };
 
-// The smallest set of the plan whose predicted mean loss is at most `limit` (pp).
+// The smallest set of the plan that protects something and whose predicted mean loss is at most
+// `limit` (pp). What is lost without protection is measured, not predicted.
 size_t SmallestPredicted(const ProtectionPlan& plan, double limit);
 
 // Whether a loss is at most `limit` (pp): its mean, or if `surely` the upper end of its interval.
