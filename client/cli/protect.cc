@@ -17,6 +17,7 @@
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "common/report/protection_plan.h"
+#include "common/report/protection_search.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
