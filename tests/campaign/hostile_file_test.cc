@@ -113,7 +113,7 @@ TEST(HostileFile, LongestListOfFaultsResolvesToAReadableCampaign) {
   ASSERT_TRUE(campaign.ok()) << campaign.status().message().substr(0, 1000);
   const absl::StatusOr<Campaign> again = ParseCampaign(ToJson(*campaign), "again");
   ASSERT_TRUE(again.ok()) << again.status().message().substr(0, 1000);
-  EXPECT_EQ(again->fault.list.size(), campaign->fault.list.size());
+  EXPECT_EQ(again->faults[0].list.size(), campaign->faults[0].list.size());
 }
 
 TEST(HostileFile, GridsThatResolveToMoreThanAFileMayHold) {
