@@ -28,8 +28,7 @@ using Json = nlohmann::ordered_json;
 struct Flags {
   std::string campaign;
   ProtectionQuestion question;
-  double limit = 0;
-  bool surely = false;
+  LossLimit limit;
   bool confirm = false;
   std::optional<uint64_t> seed;
   int64_t max_campaigns = 20;
@@ -101,8 +100,8 @@ void PrintJson(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
                {"format", question.format},
                {"fault", question.fault},
                {"ber", question.ber},
-               {"limit_pp", flags.limit},
-               {"criterion", flags.surely ? "interval" : "mean"},
+               {"limit_pp", flags.limit.pp},
+               {"criterion", flags.limit.surely ? "interval" : "mean"},
                {"trials", plan.trials()},
                {"unprotected", ToJson(plan.unprotected())},
                {"sum_of_targets", plan.predicted(0).mean},
@@ -124,8 +123,8 @@ void PrintText(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
   const ProtectionQuestion& question = plan.question();
   std::cout << question.model << "  " << question.format << "  " << question.fault << "  BER "
             << FormatNumber(question.ber) << ": "
-            << (flags.surely ? "95% interval of the loss" : "mean loss") << " at most "
-            << FormatNumber(flags.limit) << " pp\n"
+            << (flags.limit.surely ? "95% interval of the loss" : "mean loss") << " at most "
+            << FormatNumber(flags.limit.pp) << " pp\n"
             << "unprotected  loses " << Text(plan.unprotected()) << "; its targets alone add up to "
             << absl::StrFormat("%.2f pp\n", plan.predicted(0).mean);
   for (const ProtectedPart& part : plan.parts(answer.set)) {
@@ -153,7 +152,7 @@ void PrintText(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
 absl::StatusOr<Answer> Find(const Flags& flags, const ProtectionPlan& plan,
                             const Campaign& campaign, uint64_t seed, const CampaignRunner& run) {
   Answer answer;
-  if (Holds(plan.unprotected(), flags.limit, flags.surely)) {
+  if (Holds(plan.unprotected(), flags.limit)) {
     return answer;
   }
   answer.set = SmallestPredicted(plan, flags.limit);
@@ -170,8 +169,7 @@ absl::StatusOr<Answer> Find(const Flags& flags, const ProtectionPlan& plan,
       std::cerr << "  loses " << Text(loss) << "\n";
       return cells[0];
     };
-    ASSIGN_OR_RETURN(answer.confirmed,
-                     Confirm(plan, {flags.limit, flags.surely}, flags.max_campaigns, measure));
+    ASSIGN_OR_RETURN(answer.confirmed, Confirm(plan, flags.limit, flags.max_campaigns, measure));
     answer.set = answer.confirmed->set;
   }
   answer.predicted = plan.predicted(answer.set);
@@ -212,11 +210,12 @@ void AddProtect(CLI::App& app, Session& session) {
                    "granularity model, and targets that make up the model")
       ->required();
   command->add_option("--ber", question.ber, "bit-error rate, one of the campaign's")->required();
-  command->add_option("--loss", flags->limit, "most top-1 accuracy to lose, in percentage points")
+  command
+      ->add_option("--loss", flags->limit.pp, "most top-1 accuracy to lose, in percentage points")
       ->required()
       ->check(CLI::Range(0.0, 100.0));
-  command->add_flag("--surely", flags->surely,
-                    "confirm by the upper end of the loss's 95% interval, not by its mean");
+  command->add_flag("--surely", flags->limit.surely,
+                    "hold the upper end of the loss's 95% interval to it, not the mean");
   command->add_option("--granularity", question.granularities,
                       "whose targets may be protected; repeatable");
   command->add_flag("--bits", question.by_bits,

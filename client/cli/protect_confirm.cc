@@ -95,7 +95,10 @@ CampaignRunner LocalRunner(const RunDirectory& run, const std::string& folder) {
   return [state, folder, number](const Campaign& named) -> absl::StatusOr<std::vector<CellResult>> {
     std::error_code error;
     fs::create_directories(folder, error);
-    const std::string stem = absl::StrCat(folder, "/confirm-", ++*number);
+    std::string stem;
+    do {  // past those of an earlier call
+      stem = absl::StrCat(folder, "/confirm-", ++*number);
+    } while (fs::exists(stem, error));
     RETURN_IF_ERROR(WriteFileAtomically(stem + ".yaml", ToJson(WithPaths(named, state))));
     ASSIGN_OR_RETURN(const std::string self, SisterProgram("bitquake"));
     std::vector<std::string> arguments = {"run",      stem + ".yaml", "--out",

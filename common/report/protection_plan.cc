@@ -360,16 +360,16 @@ std::vector<ProtectedPart> ProtectionPlan::parts(size_t set) const {
   return chosen;
 }
 
-size_t SmallestPredicted(const ProtectionPlan& plan, double limit) {
+bool Holds(const Loss& loss, const LossLimit& limit) {
+  return (limit.surely ? loss.interval.high : loss.mean) <= limit.pp;
+}
+
+size_t SmallestPredicted(const ProtectionPlan& plan, const LossLimit& limit) {
   size_t set = 1;
-  while (set + 1 < plan.sets() && plan.predicted(set).mean > limit) {
+  while (set + 1 < plan.sets() && !Holds(plan.predicted(set), limit)) {
     ++set;
   }
   return set;
-}
-
-bool Holds(const Loss& loss, double limit, bool surely) {
-  return (surely ? loss.interval.high : loss.mean) <= limit;
 }
 
 }  // namespace bitquake

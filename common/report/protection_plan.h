@@ -91,12 +91,16 @@ class ProtectionPlan {
   std::vector<ProtectionChoice> sets_;
 };
 
-// The smallest set of the plan that protects something and whose predicted mean loss is at most
-// `limit` (pp). What is lost without protection is measured, not predicted.
-size_t SmallestPredicted(const ProtectionPlan& plan, double limit);
+// What a loss must keep to.
+struct LossLimit {
+  double pp = 0;
+  bool surely = false;  // by the upper end of its interval, not by its mean
+};
+bool Holds(const Loss& loss, const LossLimit& limit);
 
-// Whether a loss is at most `limit` (pp): its mean, or if `surely` the upper end of its interval.
-bool Holds(const Loss& loss, double limit, bool surely);
+// The smallest set of the plan that protects something and whose predicted loss holds. What is lost
+// without protection is measured, not predicted.
+size_t SmallestPredicted(const ProtectionPlan& plan, const LossLimit& limit);
 
 // The loss of a cell. Errors: InvalidArgument if it has fewer than two trials.
 absl::StatusOr<Loss> LossOf(const CellResult& cell);

@@ -13,15 +13,15 @@ namespace {
 // Measures sets, each once.
 class Search {
  public:
-  Search(const ProtectionPlan& plan, const HoldingLoss& wanted, int64_t most,
+  Search(const ProtectionPlan& plan, const LossLimit& limit, int64_t most,
          const std::function<absl::StatusOr<CellResult>(size_t)>& measure)
-      : plan_(plan), wanted_(wanted), most_(most), measure_(measure) {}
+      : plan_(plan), limit_(limit), most_(most), measure_(measure) {}
 
   absl::StatusOr<Confirmation> Run() {
     const size_t last = plan_.sets() - 1;
     // The set without protection did not hold: that is known from the campaign.
     size_t low = 0;
-    size_t high = SmallestPredicted(plan_, wanted_.limit);
+    size_t high = SmallestPredicted(plan_, limit_);
     ASSIGN_OR_RETURN(bool holds, Holding(high));
     for (size_t stride = 1; !holds; stride *= 2) {
       low = high;
@@ -58,7 +58,7 @@ class Search {
         ASSIGN_OR_RETURN(measured_[set], Measure(set));
       }
     }
-    return Holds(measured_[set].loss, wanted_.limit, wanted_.surely);
+    return Holds(measured_[set].loss, limit_);
   }
 
   absl::StatusOr<Measured> Measure(size_t set) {
@@ -80,7 +80,7 @@ class Search {
   }
 
   const ProtectionPlan& plan_;
-  const HoldingLoss wanted_;
+  const LossLimit limit_;
   const int64_t most_;
   const std::function<absl::StatusOr<CellResult>(size_t)>& measure_;
   std::map<size_t, Measured> measured_;
@@ -90,9 +90,9 @@ class Search {
 }  // namespace
 
 absl::StatusOr<Confirmation> Confirm(
-    const ProtectionPlan& plan, const HoldingLoss& wanted, int64_t most,
+    const ProtectionPlan& plan, const LossLimit& limit, int64_t most,
     const std::function<absl::StatusOr<CellResult>(size_t set)>& measure) {
-  return Search(plan, wanted, most, measure).Run();
+  return Search(plan, limit, most, measure).Run();
 }
 
 }  // namespace bitquake

@@ -20,17 +20,12 @@ struct Confirmation {
   bool smallest = false;
 };
 
-struct HoldingLoss {
-  double limit;  // pp
-  bool surely;   // as Holds
-};
-
 // The smallest set of the plan that holds, measured: begins with the one that is predicted to, goes
 // up until one holds or down until one does not, then halves what lies between. That larger sets
 // of a plan lose less is taken for granted. Errors: ResourceExhausted if none was found to hold
 // within `most` campaigns; those of the campaigns.
 absl::StatusOr<Confirmation> Confirm(
-    const ProtectionPlan& plan, const HoldingLoss& wanted, int64_t most,
+    const ProtectionPlan& plan, const LossLimit& limit, int64_t most,
     const std::function<absl::StatusOr<CellResult>(size_t set)>& measure);
 
 }  // namespace bitquake

@@ -77,7 +77,7 @@ TEST(ProtectionPlan, TheSmallestSetThatKeepsTheSumUnderTheLimit) {
   EXPECT_EQ(plan->model_bits(), 1000);
   EXPECT_EQ(plan->trials(), 2);
   EXPECT_EQ(plan->unprotected().mean, 21);
-  const auto smallest = [&](double limit) { return SmallestPredicted(*plan, limit); };
+  const auto smallest = [&](double limit) { return SmallestPredicted(*plan, {limit}); };
   EXPECT_THAT(Names(plan->parts(0)), IsEmpty());
   EXPECT_EQ(plan->bits(0), 0);
   // All four add up to 14, but the model loses 21.
@@ -88,6 +88,16 @@ TEST(ProtectionPlan, TheSmallestSetThatKeepsTheSumUnderTheLimit) {
   EXPECT_THAT(Names(plan->parts(smallest(2))), ElementsAre("a", "b", "c"));
   EXPECT_EQ(plan->bits(smallest(2)), 600);
   EXPECT_EQ(plan->predicted(smallest(8.9)).mean, 6);
+}
+
+TEST(ProtectionPlan, TheIntervalMayHaveToHold) {
+  const auto plan = ProtectionPlan::Make(Tensors().cells, At(1e-2));
+  ASSERT_TRUE(plan.ok());
+  // Only b loses the same in both trials: what is left without a, c and d is 6 pp for sure.
+  const size_t set = SmallestPredicted(*plan, {10, /*surely=*/true});
+  EXPECT_TRUE(Holds(plan->predicted(set), {10, /*surely=*/true}));
+  EXPECT_FALSE(Holds(plan->predicted(set - 1), {10, /*surely=*/true}));
+  EXPECT_GT(set, SmallestPredicted(*plan, {10}));
 }
 
 TEST(ProtectionPlan, GoesOnToEverything) {
@@ -139,10 +149,10 @@ TEST(ProtectionPlan, MayBeOfTopBits) {
   question.by_bits = true;
   const auto plan = ProtectionPlan::Make(Bits().cells, question);
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, 7))), ElementsAre("b.7"));
-  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, 2))), ElementsAre("a.7", "b.7"));
-  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, 0))), ElementsAre("a", "b.7"));
-  EXPECT_EQ(plan->bits(SmallestPredicted(*plan, 2)), 400);
+  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, {7}))), ElementsAre("b.7"));
+  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, {2}))), ElementsAre("a.7", "b.7"));
+  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, {0}))), ElementsAre("a", "b.7"));
+  EXPECT_EQ(plan->bits(SmallestPredicted(*plan, {2})), 400);
 }
 
 TEST(ProtectionPlan, BitPositionsOfTheModelAreOneTarget) {
@@ -156,8 +166,8 @@ TEST(ProtectionPlan, BitPositionsOfTheModelAreOneTarget) {
                                              .cells,
                                          question);
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, 2))), ElementsAre("model.7"));
-  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, 1))), ElementsAre("model.7.6"));
+  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, {2}))), ElementsAre("model.7"));
+  EXPECT_THAT(Names(plan->parts(SmallestPredicted(*plan, {1}))), ElementsAre("model.7.6"));
 }
 
 TEST(ProtectionPlan, ChoosesTheOnlyGranularityThatMakesUpTheModel) {
@@ -182,7 +192,7 @@ TEST(ProtectionPlan, SeveralGranularitiesMayMakeUpTheModelTogether) {
                           .Add("regex", "rest", 100, {50, 50});
   const auto plan = ProtectionPlan::Make(cells.cells, At(1e-2));
   ASSERT_TRUE(plan.ok()) << plan.status();
-  const std::vector<ProtectedPart> parts = plan->parts(SmallestPredicted(*plan, 1));
+  const std::vector<ProtectedPart> parts = plan->parts(SmallestPredicted(*plan, {1}));
   EXPECT_THAT(Names(parts), ElementsAre("rest"));
   EXPECT_EQ(parts[0].granularity, "regex");
 }
@@ -217,10 +227,10 @@ TEST(ProtectionPlan, AsksWhichOfSeveral) {
 
 TEST(Holds, IsOfTheMeanOrOfTheWholeInterval) {
   const Loss loss = {0.9, {0.5, 1.3}};
-  EXPECT_TRUE(Holds(loss, 0.9, /*surely=*/false));
-  EXPECT_FALSE(Holds(loss, 0.8, /*surely=*/false));
-  EXPECT_FALSE(Holds(loss, 0.9, /*surely=*/true));
-  EXPECT_TRUE(Holds(loss, 1.3, /*surely=*/true));
+  EXPECT_TRUE(Holds(loss, {0.9}));
+  EXPECT_FALSE(Holds(loss, {0.8}));
+  EXPECT_FALSE(Holds(loss, {0.9, /*surely=*/true}));
+  EXPECT_TRUE(Holds(loss, {1.3, /*surely=*/true}));
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ struct Truth {
 TEST(Confirm, FindsTheSmallestSetThatHoldsWhereverItIs) {
   const ProtectionPlan plan = MakePlan();
   ASSERT_EQ(plan.sets(), kTargets + 1u);
-  ASSERT_EQ(SmallestPredicted(plan, 1.55), 25u);
+  ASSERT_EQ(SmallestPredicted(plan, {1.55}), 25u);
   for (size_t smallest = 1; smallest <= kTargets; ++smallest) {
     Truth truth{smallest};
     const auto found = truth.Find(plan);
