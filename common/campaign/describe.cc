@@ -1,9 +1,11 @@
 #include "common/campaign/describe.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 
 namespace bitquake {
 namespace {
@@ -110,8 +112,12 @@ class RowWriter {
       default_value = Code(field.default_value);
     }
     const std::string path = prefix + field.name;
-    absl::StrAppend(&rows_, "| `", path, "` | ", Values(field.type), " | ", default_value, " | ",
-                    Meaning(field), " |\n");
+    const std::string meaning = absl::StrCat("` | ", Values(field.type), " | ", default_value,
+                                             " | ", Meaning(field), " |\n");
+    // What several alternatives have, or a list's item that may also stand alone, is told once.
+    if (told_.insert(absl::StrReplaceAll(path, {{"[]", ""}}) + meaning).second) {
+      absl::StrAppend(&rows_, "| `", path, meaning);
+    }
     AddNested(field.type, path);
   }
 
@@ -159,6 +165,7 @@ class RowWriter {
   }
 
   std::string rows_;
+  std::set<std::string> told_;
 };
 
 }  // namespace

@@ -326,6 +326,10 @@ TEST(Campaign, ReferenceNamesEveryField) {
         "| `fault.burst` | an integer, 2 to 32 | required | Short for"}) {
     EXPECT_THAT(reference, HasSubstr(row));
   }
+  // All kinds of faults have it, one by one and in a list.
+  const std::string shared = "protect[].match` |";
+  EXPECT_THAT(reference, HasSubstr(shared));
+  EXPECT_EQ(reference.find(shared), reference.rfind(shared));
 }
 
 TEST(Campaign, JsonSchemaIsOfDraft2020) {
