@@ -92,11 +92,11 @@ void ExpectSameFigures(const std::string& actual, const std::string& expected,
 }
 
 TEST(Reference, CellsAreThose) {
-  ExpectSameFigures(CellsCsv(MadeUpCampaign()), DataFile("cells.csv"),
-                    {"ber", "golden_top1", "golden_top5", "top1_mean", "top1_std", "top1_min",
-                     "top1_max", "top1_p05", "top1_median", "top1_p95", "ci_low", "ci_high",
-                     "loss_mean", "top5_mean", "sdc_rate", "due_rate", "flips_mean", "vf",
-                     "half_width_observed"});
+  ExpectSameFigures(
+      CellsCsv(MadeUpCampaign()), DataFile("cells.csv"),
+      {"ber", "golden_top1", "golden_top5", "top1_mean", "top1_std", "top1_min", "top1_max",
+       "top1_p05", "top1_median", "top1_p95", "ci_low", "ci_high", "loss_mean", "top5_mean",
+       "sdc_rate", "due_rate", "flips_mean", "vf", "half_width_observed"});
 }
 
 TEST(Reference, TrialsAreThose) {
