@@ -8,6 +8,7 @@
 #include "client/cli/command.h"
 #include "client/cli/result_files.h"
 #include "client/cli/run_directory.h"
+#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/report/bits.h"
 #include "common/report/figure_table.h"
@@ -32,7 +33,11 @@ struct Flags {
 absl::StatusOr<CampaignResults> Fetch(const Flags& flags, const Session& session) {
   const bool details = !flags.out.empty();
   if (!IsRunDirectory(flags.campaign)) {
-    return session.Connect()->Results(flags.campaign, details);
+    absl::StatusOr<CampaignResults> results = session.Connect()->Results(flags.campaign, details);
+    return absl::IsUnavailable(results.status())
+               ? Annotate(results.status(),
+                          absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"))
+               : results;
   }
   ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(flags.campaign));
   CampaignResults results;

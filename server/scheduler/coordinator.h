@@ -1,9 +1,9 @@
 // The coordinator without its transport: campaigns in, leases out, outcomes in, exactly once.
 //
 // What must survive is in the store; memory holds only what a restart may forget: when leases end,
-// who is waiting, how fast workers are. Everything runs on the writer's thread, inside its
-// transactions, so there is no other lock; replies are sent after the commit. If a commit fails,
-// memory is made anew from the store.
+// who is waiting, how fast workers are, and plans, which follow from the store. Everything runs on
+// the writer's thread, inside its transactions, so there is no other lock; replies are sent after
+// the commit. If a commit fails, memory is made anew from the store.
 #pragma once
 
 #include <atomic>
@@ -122,6 +122,13 @@ class Coordinator {
     std::string campaign;
     Watcher changed;
   };
+  // The widest cell of a campaign, when that was looked up, and how long it took.
+  struct KnownWorst {
+    bool has_worst = false;
+    WorstCell worst;
+    absl::Duration found_at;
+    absl::Duration took;
+  };
   // Images done at some moments lately, oldest first.
   using SpeedSamples = std::vector<std::pair<absl::Duration, int64_t>>;
 
@@ -192,6 +199,8 @@ class Coordinator {
   // coordinator_plans.cc
   // Null if the campaign's trials are not planned, cannot be yet, or need not be any more.
   absl::StatusOr<TrialPlan*> PlanOf(Database& db, const std::string& campaign);
+  // Jobs in the end, of a campaign that has so many now: those, or as far as is known by now.
+  absl::StatusOr<int64_t> ExpectedJobs(Database& db, const CampaignSnapshot& now);
   // Runs steps that may use plans. If they fail, what they changed in the store is undone, and
   // plans that they used are made anew.
   absl::Status WithPlans(const std::function<absl::Status()>& steps);
@@ -225,6 +234,8 @@ class Coordinator {
   absl::Status ApplyControl(Database& db, const std::string& campaign, Command command);
   absl::Status DropOpenJobs(Database& db, const std::string& campaign);
   absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
+  // Of a running campaign, not looked up again before that would take a twentieth of the time.
+  absl::Status SetWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
   absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
   void MeasureSpeed(CampaignSnapshot& now);
   absl::StatusOr<const Campaign*> CachedCampaign(Database& db, const std::string& id);
@@ -242,6 +253,7 @@ class Coordinator {
   std::set<std::string> changed_;  // campaigns, since watchers were told
   absl::Duration watchers_told_ = -absl::InfiniteDuration();
   std::map<std::string, SpeedSamples> speeds_;               // by campaign
+  std::map<std::string, KnownWorst> worst_;                  // by campaign
   std::map<std::string, Campaign> campaigns_;                // parsed, by id
   std::map<std::string, std::unique_ptr<TrialPlan>> plans_;  // by campaign
   std::set<std::string> plans_used_;                         // by the steps under way

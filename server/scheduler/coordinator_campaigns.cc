@@ -152,9 +152,8 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
                      return absl::OkStatus();
                    }));
   }
-  RETURN_IF_ERROR(FindWorstCell(db, campaign, now));
-  ASSIGN_OR_RETURN(const TrialPlan* plan, PlanOf(db, campaign));
-  now.jobs_expected = now.jobs_total + (plan != nullptr ? plan->ForecastJobs() : 0);
+  RETURN_IF_ERROR(SetWorstCell(db, campaign, now));
+  ASSIGN_OR_RETURN(now.jobs_expected, ExpectedJobs(db, now));
   MeasureSpeed(now);
   return now;
 }
@@ -184,6 +183,25 @@ void Coordinator::MeasureSpeed(CampaignSnapshot& now) {
     const int64_t left = now.jobs_expected - now.jobs_done - now.jobs_poisoned;
     now.eta_seconds = static_cast<double>(left) * images_per_job / now.images_per_second;
   }
+}
+
+absl::Status Coordinator::SetWorstCell(Database& db, const std::string& campaign,
+                                       CampaignSnapshot& now) {
+  if (now.ended()) {
+    worst_.erase(campaign);
+    return FindWorstCell(db, campaign, now);
+  }
+  constexpr int kShare = 20;
+  const absl::Duration start = clock_->Monotonic();
+  const auto known = worst_.find(campaign);
+  if (known != worst_.end() && start < known->second.found_at + kShare * known->second.took) {
+    now.has_worst = known->second.has_worst;
+    now.worst = known->second.worst;
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(FindWorstCell(db, campaign, now));
+  worst_[campaign] = {now.has_worst, now.worst, start, clock_->Monotonic() - start};
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaign,

@@ -118,6 +118,28 @@ TEST(TrialAllocator, HandsOutNothingTwice) {
   EXPECT_EQ(allocator.open_cells(), 1);
 }
 
+TEST(TrialAllocator, CellsMayJoinLater) {
+  const SequentialRule rule = Rule(8, 20, 0.1);
+  TrialAllocator at_once(rule, NewCells(9));
+  TrialAllocator later(rule, NewCells(4));
+  const std::vector<TrialAllocator::Cell> cells = NewCells(9);
+  for (int64_t c = 4; c < 9; ++c) {
+    EXPECT_EQ(later.AddCell(cells[static_cast<size_t>(c)]), c);
+  }
+  EXPECT_EQ(later.AddCell({SumsOf(3, 20), 1}), 9) << "done already";
+  EXPECT_EQ(later.open_cells(), 9);
+  while (absl::optional<TrialBatch> batch = at_once.Next()) {
+    const absl::optional<TrialBatch> same = later.Next();
+    ASSERT_TRUE(same.has_value());
+    EXPECT_EQ(same->cell, batch->cell);
+    EXPECT_EQ(same->trials, batch->trials);
+    at_once.Update(batch->cell, SumsOf(batch->cell, batch->trials));
+    later.Update(batch->cell, SumsOf(batch->cell, batch->trials));
+  }
+  EXPECT_FALSE(later.Next().has_value());
+  EXPECT_EQ(later.open_cells(), 0);
+}
+
 TEST(TrialAllocator, CellsThatAreDoneGetNothing) {
   std::vector<TrialAllocator::Cell> cells(2);
   cells[0].sums = SumsOf(0, 10);  // without variance

@@ -174,6 +174,20 @@ TEST(ThresholdSearch, IntervalsCoverTheThreshold) {
   EXPECT_GE(covered, 0.94 * kRuns);
 }
 
+TEST(ThresholdSearch, TypicallyMeasuresFarLessThanItsGrid) {
+  SearchProblem problem;
+  for (int i = 0; i <= 70; ++i) {
+    problem.log10_ber.push_back(-9 + 0.1 * i);
+  }
+  problem.losses = {1, 5, 10};
+  const int rates = TypicalSearchRates(problem, 0.5);
+  EXPECT_GE(rates, 7) << "bisection alone";
+  EXPECT_LE(rates, 25);
+  EXPECT_GT(TypicalSearchRates(problem, 20), rates) << "wide intervals have their ends far apart";
+  problem.losses = {5};
+  EXPECT_LT(TypicalSearchRates(problem, 0.5), rates);
+}
+
 TEST(ThresholdSearch, SaysWhatIsWrong) {
   const auto error = [](const SearchProblem& problem, const std::vector<MeasuredRate>& measured) {
     const absl::Status status = PlanSearch(problem, measured).status();

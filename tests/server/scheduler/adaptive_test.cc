@@ -184,6 +184,8 @@ TEST(Adaptive, TrialsBeginWhenAllGoldenOutcomesAreKnown) {
   }
   for (const auto& grant : goldens) {
     EXPECT_EQ(second.Lease(), nullptr);
+    EXPECT_EQ(coordinator.Snapshot(id).jobs_total, kProbeJobs + kGoldenJobs);
+    EXPECT_EQ(coordinator.Snapshot(id).jobs_expected, kProbeJobs + kGoldenJobs + 12 * 8);
     EXPECT_EQ(coordinator.Snapshot(id).state, "running");
     AnswerAll(first, *grant);
   }
