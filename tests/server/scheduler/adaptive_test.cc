@@ -323,6 +323,47 @@ TEST(Adaptive, APoisonedTrialWhoseOutcomeComesAfterAllLetsItsCellGoOn) {
   EXPECT_EQ(Shape(ReadResults(coordinator, id)), ShapeOf(kAdaptive));
 }
 
+// A request that fails leaves no trace in the store, so the plan must forget it as well: batches
+// that it took, and looks that it counted.
+TEST(Adaptive, WhatARequestThatFailsDidIsDoneAgain) {
+  SchedulerOptions options;
+  options.ready_jobs = 1;
+  options.pairs_per_wave = 12;
+  options.max_lease_jobs = 12;
+  TestCoordinator coordinator(options);
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit(kAdaptive);
+  auto db = Database::Open(coordinator.path(), Database::Mode::kReadWrite);
+  ASSERT_TRUE(db.ok()) << db.status();
+  const auto refuse = [&](const std::string& what) {
+    ASSERT_TRUE(db->RunScript(absl::StrCat("CREATE TRIGGER refuse BEFORE ", what,
+                                           " BEGIN SELECT RAISE(ABORT, 'refused'); END"))
+                    .ok());
+  };
+  int refused = 0;
+  for (int64_t step = 0;; ++step) {
+    refuse("INSERT ON leases");
+    const auto lost = worker.AskForLease(1'000'000 + step, absl::ZeroDuration()).Get();
+    refused += lost.ok() ? 0 : 1;
+    ASSERT_TRUE(db->RunScript("DROP TRIGGER refuse").ok());
+    const std::unique_ptr<LeaseGrant> grant = worker.Lease();
+    if (grant == nullptr) {
+      break;
+    }
+    if (grant->kind == JobKind::kTrials) {
+      refuse("UPDATE OF images_without_flips, images_copied ON campaigns");
+      for (const LeasedJob& job : grant->jobs) {
+        EXPECT_FALSE(worker.Report(*grant, Outcome(*grant, job)).ok());
+      }
+      ASSERT_TRUE(db->RunScript("DROP TRIGGER refuse").ok());
+    }
+    AnswerAll(worker, *grant);
+  }
+  EXPECT_GT(refused, 10);
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  EXPECT_EQ(Shape(ReadResults(coordinator, id)), ShapeOf(kAdaptive));
+}
+
 TEST(Adaptive, AFullDiskLosesNoBatch) {
   TestCoordinator coordinator;
   TestWorker worker(&coordinator, "w");
