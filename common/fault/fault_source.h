@@ -19,6 +19,8 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/fault/fault_list.h"
@@ -49,9 +51,12 @@ class FaultSource {  // thread-safe
                                  const GoldenWords& golden) const;
 
  private:
-  FaultSource(const Surface& surface, const FaultModel& model, const NumberFormat& format,
+  FaultSource(const Surface& surface, FaultModel model, const NumberFormat& format,
               ProtectedBits protected_bits)
-      : surface_(&surface), model_(model), format_(format), protected_(std::move(protected_bits)) {}
+      : surface_(&surface),
+        model_(std::move(model)),
+        format_(format),
+        protected_(std::move(protected_bits)) {}
 
   void DrawRedundancy(const Target& target, const FaultSampler& sampler, uint32_t trial, double ber,
                       std::vector<MemoryFaults>& by_tensor) const;

@@ -208,10 +208,11 @@ absl::StatusOr<Loss> LossOf(const CellResult& cell) {
   return LossOf(losses);
 }
 
-absl::StatusOr<ProtectionPlan> ProtectionPlan::Make(const std::vector<CellResult>& all,
+absl::StatusOr<ProtectionPlan> ProtectionPlan::Make(const std::vector<CellResult>& all_cells,
                                                     const ProtectionQuestion& question) {
   std::vector<const CellResult*> cells;
-  for (const CellResult& cell : all) {
+  cells.reserve(all_cells.size());
+  for (const CellResult& cell : all_cells) {
     cells.push_back(&cell);
   }
   if (cells.empty()) {

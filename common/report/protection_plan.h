@@ -49,7 +49,7 @@ class ProtectionPlan {
   // Errors: InvalidArgument that says what the campaign has instead: no cell of the model as a
   // whole at that rate, targets that do not make up the model, an answer that is not the only one,
   // or fewer than two trials that all cells have.
-  static absl::StatusOr<ProtectionPlan> Make(const std::vector<CellResult>& cells,
+  static absl::StatusOr<ProtectionPlan> Make(const std::vector<CellResult>& all_cells,
                                              const ProtectionQuestion& question);
 
   // With what was left empty filled in, and the campaign's own bit-error rate.

@@ -81,7 +81,7 @@ def floor_of_unambiguous(quotient):
 
 
 class Stream:
-    def __init__(self, seed, tensor, trial, purpose):
+    def __init__(self, seed, tensor, trial, purpose=0):
         self.purpose = purpose
         digest = hashlib.sha256(
             b"bitquake fault stream v1" + struct.pack("<Q", seed) + tensor.encode()
@@ -123,7 +123,7 @@ def candidates(stream, k, size):
         n += 1
 
 
-def sample(seed, tensor, words, bits_per_word, trial, rate, purpose):
+def sample(seed, tensor, words, bits_per_word, trial, rate, purpose=0):
     size = words * bits_per_word
     stream = Stream(seed, tensor, trial, purpose)
     rate = fractions.Fraction(rate)  # the double, exactly
