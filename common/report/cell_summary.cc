@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "common/stats/estimate.h"
 
 namespace bitquake {
@@ -108,20 +110,18 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   return s;
 }
 
-// `group` are the cells of one target. Fault sets nest over rates, so a set that is equal to one at
-// a lower rate is equal to all between: the last one seen of each trial is all to compare with.
+// `group` are the cells of one target. A protection scheme may leave a set at one rate, another at
+// a higher one, and the first again above, so all sets of a trial count as known.
 void CountInferences(const std::vector<CellResult>& cells, std::vector<size_t> group,
                      std::vector<CellSummary>* summaries) {
   std::sort(group.begin(), group.end(), [&](size_t a, size_t b) {
     return cells[a].key.ber != cells[b].key.ber ? cells[a].key.ber < cells[b].key.ber : a < b;
   });
-  std::unordered_map<uint32_t, const std::string*> last;  // by trial: digest of its faults
+  std::set<std::pair<uint32_t, absl::string_view>> known;  // trials, with digests of their faults
   for (const size_t i : group) {
     for (const TrialResult& trial : cells[i].trials) {
-      const std::string*& digest = last[trial.trial];
-      const bool known = digest != nullptr && *digest == trial.faults_digest;
-      digest = &trial.faults_digest;
-      if (trial.flips > 0 && !known) {
+      const bool is_new = known.emplace(trial.trial, trial.faults_digest).second;
+      if (trial.flips > 0 && is_new) {
         (*summaries)[i].inferences += trial.images;
       }
     }

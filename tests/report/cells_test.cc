@@ -179,6 +179,18 @@ TEST(Inferences, AreNotCountedOfTrialsWithoutAFlipOrWithTheFaultsOfALowerRate) {
   EXPECT_EQ(Summarize(cells)[1].inferences, 3000);
 }
 
+TEST(Inferences, AreNotCountedAgainWhereASchemeLeavesWhatItLeftAtAMuchLowerRate) {
+  std::vector<CellResult> cells(3, Cell("model", "model", {1, 2, 3}));
+  for (int i = 0; i < 3; ++i) {
+    cells[i].key.ber = 1e-6 * (i + 1);
+    cells[i].trials[0].faults_digest = i == 1 ? "two flips" : "one flip";
+  }
+  const auto s = Summarize(cells);
+  EXPECT_EQ(s[0].inferences, 3000);
+  EXPECT_EQ(s[1].inferences, 1000);
+  EXPECT_EQ(s[2].inferences, 0);
+}
+
 TEST(CellsJson, HasTheFiguresOfTheCsv) {
   const auto json = nlohmann::ordered_json::parse(CellsJson({Cell("model", "model", {7})}, {}));
   ASSERT_EQ(json.size(), 1u);

@@ -35,6 +35,14 @@ constexpr char kSearch[] =
     "ber: {search: {loss: [10, 40], from: 1e-6, to: 1e-2, per_decade: 4}}\n"
     "trials: {min: 8, max: 20, half_width: 15}\nfolds: 2\nimages: spread\n";
 
+// Two fault models whose rates are searched for, and one that has none.
+constexpr char kSearchUnderFaults[] =
+    "name: search\nmodels: [vit]\ndataset: set\nformats: [int8]\n"
+    "granularities: [model, {block: {blocks: [0, 1]}}, {block: {blocks: [2], ber: [1e-4]}}]\n"
+    "ber: {search: {loss: [10, 40], from: 1e-6, to: 1e-2, per_decade: 4}}\n"
+    "trials: {min: 8, max: 20, half_width: 15}\nfolds: 2\nimages: spread\n"
+    "fault: [bit_flip, {kind: bit_flip, count: 3}, stuck_at_1]\n";
+
 // What a trial loses: nothing at low rates, ever more and ever more differently above, by target.
 TrialOutcomeReport Outcome(const LeaseGrant& grant, const LeasedJob& job) {
   TrialOutcomeReport trial = TestWorker::RightTrial(grant, job);
@@ -44,13 +52,15 @@ TrialOutcomeReport Outcome(const LeaseGrant& grant, const LeasedJob& job) {
     }
     const auto target = static_cast<uint32_t>(std::hash<std::string>{}(cell.target));
     const double draw = Philox4x32({job.trial, target, 7, 0}, {1, 2})[0] / 4294967296.0;
+    const double shift = cell.fault == "stuck_at_1" ? 0.8 : 0;
     const double strength =
-        1 / (1 + std::exp(-3 * (std::log10(cell.ber) + 3.5 - target % 3 * 0.3)));
+        1 / (1 + std::exp(-3 * (std::log10(cell.ber) + 3.5 + shift - target % 3 * 0.3)));
     const double lost =
         std::min(1.0, strength * (0.5 + draw)) * static_cast<double>(trial.golden_top1);
     trial.top1 = trial.golden_top1 - std::lround(lost);
     trial.top5 = trial.top1;
-    trial.faults_digest = absl::StrCat("faults ", cell.target, " ", cell.ber, " ", job.trial);
+    trial.faults_digest =
+        absl::StrCat("faults ", cell.fault, " ", cell.target, " ", cell.ber, " ", job.trial);
   }
   return trial;
 }
@@ -254,8 +264,37 @@ TEST_P(Disturbed, ResultsAreThoseOfOneQuietWorker) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Adaptive, Disturbed,
-                         testing::Combine(testing::Values(kAdaptive, kSearch),
+                         testing::Combine(testing::Values(kAdaptive, kSearch, kSearchUnderFaults),
                                           testing::Range(1, 5)));
+
+TEST(Search, EachFaultModelIsSearchedByItselfAndOneWithoutRatesHasItsCells) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit(kSearchUnderFaults);
+  WorkToEnd(worker);
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  std::map<std::string, Results> by_fault;
+  for (CellResult& cell : ReadResults(coordinator, id).cells) {
+    by_fault[cell.key.fault].cells.push_back(std::move(cell));
+  }
+  ASSERT_EQ(by_fault.size(), 3u);
+  EXPECT_EQ(Shape(by_fault["bit_flip"]), ShapeOf(kSearch)) << "as if it were alone";
+  EXPECT_NE(by_fault["stuck_at_1"].cells.size(), by_fault["bit_flip"].cells.size())
+      << "it breaks elsewhere";
+  constexpr int64_t kNumbers = 3 * 17 + 1;  // of a fault model with rates
+  by_fault.erase("bit_flip");
+  for (const CellResult& cell : by_fault["stuck_at_1"].cells) {
+    EXPECT_GE(cell.number, kNumbers + 4);
+    EXPECT_LT(cell.number, 2 * kNumbers + 4);
+  }
+  by_fault.erase("stuck_at_1");
+  std::vector<int64_t> numbers;
+  for (const CellResult& cell : by_fault.begin()->second.cells) {
+    numbers.push_back(cell.number);
+    EXPECT_GE(cell.trials.size(), 8u);
+  }
+  EXPECT_THAT(numbers, ElementsAre(kNumbers, kNumbers + 1, kNumbers + 2, kNumbers + 3));
+}
 
 TEST(Adaptive, ACellWithAPoisonedTrialGetsNoMoreAndTheRestGoesOn) {
   SchedulerOptions options;
