@@ -70,7 +70,8 @@ void Print(const Json& answer, const Flags& flags) {
     return;
   }
   std::cout << absl::StrFormat(
-      "predictions that are those of fp32, %s, %d images; under faults: %d model-wise trials at "
+      "predictions that are those of fp32, %s with one scale for each tensor, %d images; under "
+      "faults: %d model-wise trials at "
       "BER %g\n%-8s %10s %18s %10s %18s\n",
       flags.format, flags.images, flags.trials, flags.ber, "compute", "golden %", "top-1 % (fp32)",
       "faulty %", "top-1 % (fp32)");

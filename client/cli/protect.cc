@@ -1,5 +1,6 @@
 // `protect`: the smallest set of bits to protect so that a model keeps its accuracy at a bit-error
 // rate.
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -152,6 +153,9 @@ void PrintText(const Flags& flags, const ProtectionPlan& plan, const Answer& ans
 absl::StatusOr<Answer> Find(const Flags& flags, const ProtectionPlan& plan,
                             const Campaign& campaign, uint64_t seed, const CampaignRunner& run) {
   Answer answer;
+  if (!std::isfinite(flags.limit.pp)) {
+    return absl::InvalidArgumentError("--loss is not a number");
+  }
   if (Holds(plan.unprotected(), flags.limit)) {
     return answer;
   }

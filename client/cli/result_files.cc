@@ -7,6 +7,7 @@
 #include "common/base/build_info.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/campaign/ber_grid.h"
 #include "common/report/bits.h"
 #include "common/report/figure_table.h"
 #include "common/report/mad_vf.h"
@@ -120,7 +121,9 @@ Derivation DerivationOf(const CampaignResults& results) {
   }
   const auto ber = campaign.find("ber");
   if (ber != campaign.end() && ber->is_object() && ber->contains("search")) {
-    derivation.loss_limits = ber->at("search").at("loss").get<std::vector<double>>();
+    const Json& search = ber->at("search");
+    derivation.loss_limits = search.at("loss").get<std::vector<double>>();
+    derivation.search_grid = LogGrid(search.at("from"), search.at("to"), search.at("per_decade"));
   }
   return derivation;
 }

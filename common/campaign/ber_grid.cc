@@ -48,7 +48,9 @@ std::vector<double> BerFromJson(const Json& ber) {
   std::vector<double> rates =
       ber.is_array() ? ber.get<std::vector<double>>() : std::vector<double>{ber.get<double>()};
   std::sort(rates.begin(), rates.end());
-  rates.erase(std::unique(rates.begin(), rates.end()), rates.end());
+  // Rates that no logarithm tells apart are one.
+  const auto same = [](double a, double b) { return a == b || std::log10(a) == std::log10(b); };
+  rates.erase(std::unique(rates.begin(), rates.end(), same), rates.end());
   return rates;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/report/cell_summary.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 namespace {
@@ -205,7 +206,11 @@ absl::StatusOr<Loss> LossOf(const CellResult& cell) {
                                                    ") has ", losses.size(),
                                                    " finished trials; at least 2 are needed"));
   }
-  return LossOf(losses);
+  if (cell.precision == nullptr) {
+    return LossOf(losses);
+  }
+  const bool from_first = cell.trials.back().trial + 1 == cell.trials.size();
+  return Loss{Mean(losses), cell.precision->Of(losses, from_first).loss};
 }
 
 absl::StatusOr<ProtectionPlan> ProtectionPlan::Make(const std::vector<CellResult>& all_cells,

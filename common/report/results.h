@@ -86,6 +86,8 @@ struct Derivation {
   double confidence = 0.95;                      // of their intervals
   std::vector<double> loss_limits = {1, 5, 10};  // of thresholds: percentage points
   int resamples = 2000;                          // of bootstrap
+  // The rates that a search chooses from, ascending; empty without a search.
+  std::vector<double> search_grid = {};
 };
 
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear

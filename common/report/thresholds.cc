@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -16,6 +17,8 @@
 
 namespace bitquake {
 namespace {
+
+constexpr double kSameLog10 = 1e-6;  // between a rate as it is stored and as the grid makes it
 
 // The cells of one target, by bit-error rate.
 using Grid = std::map<double, const CellResult*>;
@@ -72,6 +75,50 @@ std::vector<double> LossesInOrder(const CellResult& cell, const std::set<uint32_
   return ordered;
 }
 
+// Whether a rate was measured, on a search's grid.
+bool IsMeasured(double log10_ber, const std::vector<double>& measured) {
+  return std::any_of(measured.begin(), measured.end(),
+                     [&](double rate) { return std::fabs(rate - log10_ber) < kSameLog10; });
+}
+
+// A search that is not finished, or whose trials were set aside, may have left rates around a
+// threshold unmeasured; a line between far rates is no answer. True if those next to it on the grid
+// are measured.
+bool IsResolved(double threshold, const std::vector<double>& grid,
+                const std::vector<double>& measured) {
+  if (std::isinf(threshold)) {
+    return IsMeasured(std::log10(threshold > 0 ? grid.back() : grid.front()), measured);
+  }
+  double below = -HUGE_VAL;
+  double above = HUGE_VAL;
+  for (const double rate : grid) {
+    const double at = std::log10(rate);
+    below = at <= threshold + kSameLog10 ? std::max(below, at) : below;
+    above = at >= threshold - kSameLog10 ? std::min(above, at) : above;
+  }
+  return IsMeasured(below, measured) && IsMeasured(above, measured);
+}
+
+// Takes back what an unfinished search cannot know.
+void LeaveOutUnresolved(const std::vector<double>& grid, const std::vector<double>& measured,
+                        std::vector<Threshold>* thresholds) {
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> known;
+  for (const double rate : grid) {
+    known.push_back(std::log10(rate));
+  }
+  const bool searched =
+      !grid.empty() && std::all_of(measured.begin(), measured.end(), [&](double at) {
+        return IsMeasured(at, known);  // others have rates of their own
+      });
+  for (Threshold& threshold : *thresholds) {
+    if (searched && !IsResolved(threshold.log10_ber, grid, measured)) {
+      threshold.log10_ber = kUnknown;
+      threshold.interval = {kUnknown, kUnknown};
+    }
+  }
+}
+
 absl::StatusOr<TargetThresholds> FindThresholdsOf(const Grid& grid, const Derivation& derivation) {
   const std::set<uint32_t> common = CommonTrials(grid);
   LossCurve curve;
@@ -90,6 +137,7 @@ absl::StatusOr<TargetThresholds> FindThresholdsOf(const Grid& grid, const Deriva
     return Annotate(found.status(),
                     absl::StrCat("thresholds of ", key.model, " ", key.format, " ", key.target));
   }
+  LeaveOutUnresolved(derivation.search_grid, curve.log10_ber, &*found);
   return TargetThresholds{key, grid.rbegin()->first, *std::move(found)};
 }
 
@@ -102,6 +150,9 @@ std::string EndInWords(double log10_ber) {
 }
 
 std::string InWords(const Threshold& threshold, const TargetThresholds& target) {
+  if (std::isnan(threshold.log10_ber)) {
+    return "search not finished";
+  }
   if (std::isinf(threshold.log10_ber)) {
     return threshold.log10_ber > 0
                ? absl::StrFormat("not reached on this grid (to %.2e)", target.highest_ber)

@@ -18,7 +18,8 @@ struct TargetThresholds {
   std::vector<Threshold> thresholds;  // one for each limit
 };
 
-// In the order of the cells; of targets with finished trials at two positive rates at least.
+// In the order of the cells; of targets with finished trials at two positive rates at least. NaN
+// where a search has not measured the rates of its grid next to the threshold.
 // (Thresholds are on a scale of log10 BER, which has no place for a rate of 0.) Trials with equal
 // numbers have nested fault sets and stay together in the bootstrap. Errors: InvalidArgument,
 // naming the target, for trials without images.

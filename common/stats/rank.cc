@@ -71,7 +71,8 @@ RankCorrelation SpearmanCorrelation(absl::Span<const double> x, absl::Span<const
   const auto n = static_cast<double>(result.n);
   const double rho = result.rho;
   if (std::fabs(rho) == 1) {
-    result.p_value = 0;
+    // Of n! orders two are monotone.
+    result.p_value = 2 / std::tgamma(n + 1);
     return result;
   }
   const double t = std::fabs(rho) * std::sqrt((n - 2) / ((1 - rho) * (1 + rho)));

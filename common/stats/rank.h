@@ -17,7 +17,7 @@ struct RankCorrelation {
   int64_t n = 0;
   double rho = 0;  // in [-1, 1]
   // Two-sided, of no monotone association: t = rho sqrt((n - 2) / (1 - rho^2)) against Student's t
-  // with n - 2 degrees of freedom; 0 for |rho| = 1. An approximation that holds from about ten
+  // with n - 2 degrees of freedom; 2 / n! for |rho| = 1. An approximation that holds from about ten
   // pairs on.
   double p_value = 1;
   // By Fisher's transformation, with the standard error sqrt((1 + rho^2 / 2) / (n - 3)) of Bonett &

@@ -66,6 +66,26 @@ TEST(Thresholds, AreThoseOfTheLimitsAsked) {
   EXPECT_DOUBLE_EQ(found[0].thresholds[0].log10_ber, -4.5);
 }
 
+// A search bisects: between far rates that it has measured so far there is no answer yet.
+TEST(Thresholds, OfASearchAreKnownOnceTheRatesBesideThemAreMeasured) {
+  Derivation derivation;
+  derivation.search_grid = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2};
+  derivation.loss_limits = {0.5, 5, 10};
+  const auto found = Find(Curve("model", "model"), derivation)[0].thresholds;
+  EXPECT_DOUBLE_EQ(found[0].log10_ber, -5.5);
+  EXPECT_NEAR(found[1].log10_ber, -3.667, 1e-3);
+  EXPECT_TRUE(std::isnan(found[2].log10_ber)) << "1e-2 was not measured";
+  std::vector<CellResult> far = Curve("model", "model");
+  far.erase(far.begin() + 2);  // 1e-4
+  const auto unknown = Find(far, derivation);
+  EXPECT_DOUBLE_EQ(unknown[0].thresholds[0].log10_ber, -5.5);
+  EXPECT_TRUE(std::isnan(unknown[0].thresholds[1].log10_ber));
+  EXPECT_TRUE(std::isnan(unknown[0].thresholds[1].interval.low));
+  EXPECT_THAT(ThresholdsTable(unknown), HasSubstr("search not finished"));
+  derivation.search_grid = {1e-6, 2e-6};  // these cells have rates of their own
+  EXPECT_NEAR(Find(far, derivation)[0].thresholds[1].log10_ber, -4, 1e-9);
+}
+
 TEST(Thresholds, AreOfEachTargetInItsFormatByItself) {
   std::vector<CellResult> cells = Curve("block", "blocks.0");
   const std::vector<CellResult> other = Curve("block", "blocks.1");

@@ -147,8 +147,12 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
   } else {
     status = RunTrials(lease, cancelled, counted);
   }
-  if (cancelled()) {
+  const bool untrusted = status.GetPayload(kUntrusted).has_value();
+  if (cancelled() && !untrusted) {
     return;
+  }
+  if (absl::IsResourceExhausted(status)) {
+    workbench_->DropEvaluators();  // the next attempt has all of the memory
   }
   if (!status.ok()) {
     v1::OutcomeReport message;
@@ -159,8 +163,8 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
     }
     failure->set_error(std::string(status.message()));
     failure->set_permanent(IsPermanent(status));
-    failure->set_untrusted(status.GetPayload(kUntrusted).has_value());
-    if (failure->untrusted()) {
+    failure->set_untrusted(untrusted);
+    if (untrusted) {
       workbench_->figures().CountFailedProof();
       workbench_->DropEvaluators();
     }
@@ -266,7 +270,9 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
     }
     ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(job.fold()));
     const absl::Duration start = SystemClock().Monotonic();
-    ASSIGN_OR_RETURN(const GoldenOutcome golden, bench.evaluator->Golden(images));
+    const absl::StatusOr<GoldenOutcome> golden_or = bench.evaluator->Golden(images);
+    RETURN_IF_ERROR(Untrusted(golden_or.status()));
+    const GoldenOutcome& golden = *golden_or;
     const absl::Duration elapsed = SystemClock().Monotonic() - start;
     v1::OutcomeReport message;
     v1::GoldenReport* outcome = message.mutable_golden();

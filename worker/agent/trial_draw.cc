@@ -93,8 +93,15 @@ absl::StatusOr<std::optional<TrialBatch>> TrialBatches::Draw() {
   const auto& [fold, jobs] = folds_[fold_];
   TrialBatch batch;
   batch.fold = fold;
-  for (int64_t words = 0; job_ < jobs.size() && words < kFaultyWordsTogether;) {
-    const size_t count = std::min(kTrialsPerThread * threads_, jobs.size() - job_);
+  int64_t words = 0;
+  while (job_ < jobs.size() && words < kFaultyWordsTogether) {
+    // One first: by its size it is known how many fit.
+    const size_t drawn = batch.trials.size();
+    const int64_t each =
+        drawn == 0 ? kFaultyWordsTogether : words / static_cast<int64_t>(drawn) + 1;
+    const auto fit =
+        static_cast<size_t>(std::max<int64_t>((kFaultyWordsTogether - words) / each, 1));
+    const size_t count = std::min({fit, kTrialsPerThread * threads_, jobs.size() - job_});
     const auto first = jobs.begin() + static_cast<int64_t>(job_);
     ASSIGN_OR_RETURN(const int64_t touched, DrawTogether(Jobs(first, first + count), &batch));
     words += touched;

@@ -97,7 +97,10 @@ absl::StatusOr<int> ChooseChunk(const ModelSnapshot& snapshot, const EvaluatorOp
   int chunk = ChunkForGpu(snapshot.architecture, std::max(fold, 1));
   for (;;) {
     const absl::Status tried = TryForward(snapshot, device, chunk);
-    at::accelerator::emptyCache();
+    RETURN_IF_ERROR(WithoutExceptions([] {
+      at::accelerator::emptyCache();
+      return absl::OkStatus();
+    }));
     if (tried.ok()) {
       return chunk;
     }

@@ -50,6 +50,9 @@ absl::StatusOr<at::Device> OpenDevice(absl::string_view name) {
   }
   at::globalContext().setDeterministicCuDNN(true);
   at::globalContext().setBenchmarkCuDNN(false);
+  // Partial sums stay in fp32: those of integer words, not scaled yet, may be beyond fp16.
+  at::globalContext().setAllowFP16ReductionCuBLAS(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 

@@ -67,8 +67,12 @@ std::optional<DeviceMemory> MemoryOf(const std::string& name) {
   if (!device.ok() || device->is_cpu()) {
     return std::nullopt;
   }
-  const auto [free, total] = at::accelerator::getMemoryInfo(device->index());
-  return DeviceMemory{static_cast<int64_t>(total - free), static_cast<int64_t>(total)};
+  try {
+    const auto [free, total] = at::accelerator::getMemoryInfo(device->index());
+    return DeviceMemory{static_cast<int64_t>(total - free), static_cast<int64_t>(total)};
+  } catch (const std::exception&) {
+    return std::nullopt;  // who computes on the device will say what is wrong with it
+  }
 }
 
 void PrepareProcess() {

@@ -1,5 +1,7 @@
 #include "worker/engine/resident_pixels.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace bitquake {
 
 at::Tensor ResidentPixels::Find(int fold, int64_t chunk) {
@@ -26,8 +28,19 @@ void ResidentPixels::Keep(int fold, int64_t chunk, const at::Tensor& pixels) {
     by_use_.erase(by_use_.begin());
   }
   bytes_ += size;
-  entries_[{fold, chunk}] = {pixels, ++uses_};
+  entries_[{fold, chunk}] = {pixels, pixels.sum(at::kLong), ++uses_};
   by_use_[uses_] = {fold, chunk};
+}
+
+absl::Status ResidentPixels::Prove(int fold) const {
+  for (auto entry = entries_.lower_bound({fold, 0});
+       entry != entries_.end() && entry->first.first == fold; ++entry) {
+    if (!at::equal(entry->second.pixels.sum(at::kLong), entry->second.sum)) {
+      return absl::DataLossError(absl::StrCat("pixels of fold ", fold, ", chunk ",
+                                              entry->first.second, ", changed on the device"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 void ResidentPixels::Clear() {

@@ -8,6 +8,8 @@
 #include <map>
 #include <utility>
 
+#include "absl/status/status.h"
+
 namespace bitquake {
 
 // Thread-compatible.
@@ -18,6 +20,9 @@ class ResidentPixels {
 
   // Undefined if they are not here.
   at::Tensor Find(int fold, int64_t chunk);
+  // That the pixels of a fold sum up to what they did when they came. Waits for the device. Errors:
+  // DataLoss.
+  absl::Status Prove(int fold) const;
   void Keep(int fold, int64_t chunk, const at::Tensor& pixels);
   void Clear();
 
@@ -25,6 +30,7 @@ class ResidentPixels {
   using Key = std::pair<int, int64_t>;
   struct Entry {
     at::Tensor pixels;
+    at::Tensor sum;    // of all, on the device
     int64_t used = 0;  // larger is later
   };
 

@@ -166,18 +166,18 @@ absl::StatusOr<std::vector<TrialOutcome>> TorchEvaluator::Run(
   RETURN_IF_ERROR(CheckFold(fold));
   RETURN_IF_ERROR(CheckTrials(trials));
   std::vector<TrialOutcome> outcomes;
-  const auto run = [&](int64_t kept_bytes) {
-    return Guarded([&]() -> absl::Status {
-      ASSIGN_OR_RETURN(outcomes, RunTrials(fold, trials, kept_bytes, cancelled));
+  absl::Status status = Guarded([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(outcomes, RunTrials(fold, trials, tuning_.reuse, KeptBytes(), cancelled));
+    return absl::OkStatus();
+  });
+  if (absl::IsResourceExhausted(status) && device_.is_cuda() && broken_.ok()) {
+    // Others may use the device, too: nothing is kept, on memory that nobody holds.
+    status = Guarded([&]() -> absl::Status {
+      pixels_.Clear();
+      at::accelerator::emptyCache();
+      ASSIGN_OR_RETURN(outcomes, RunTrials(fold, trials, /*reuse=*/false, 1, cancelled));
       return absl::OkStatus();
     });
-  };
-  absl::Status status = run(KeptBytes());
-  if (absl::IsResourceExhausted(status) && device_.is_cuda()) {
-    // Others may use the device, too: as little as can be, on memory that nobody holds.
-    pixels_.Clear();
-    at::accelerator::emptyCache();
-    status = run(/*kept_bytes=*/1);
   }
   RETURN_IF_ERROR(status);
   return outcomes;
@@ -203,10 +203,10 @@ absl::Status TorchEvaluator::Guarded(const std::function<absl::Status()>& body) 
 }
 
 absl::StatusOr<std::vector<TrialOutcome>> TorchEvaluator::RunTrials(
-    const FoldImages& fold, absl::Span<const TrialRequest> trials, int64_t kept_bytes,
+    const FoldImages& fold, absl::Span<const TrialRequest> trials, bool reuse, int64_t kept_bytes,
     const std::function<bool()>& cancelled) {
   const c10::InferenceMode inference_mode;
-  const TrialPlan plan = PlanTrials(*model_, trials, tuning_.reuse);
+  const TrialPlan plan = PlanTrials(*model_, trials, reuse);
   const auto images = static_cast<int64_t>(fold.labels.size());
   std::optional<GoldenPass> pass;
   if (golden_.count(fold.fold) == 0) {
@@ -285,16 +285,33 @@ absl::Status TorchEvaluator::RunTrial(const FoldImages& fold, const StagedFlips&
                                       const ChunkGroup& group, RunningTrial& trial,
                                       const std::function<bool()>& cancelled) {
   const absl::Duration start = SystemClock().Monotonic();
-  const absl::Cleanup undo = [&] {
-    const ScopedTime timed(&times_.undo);
-    model_->Undo(staged);
-  };
-  {
+  absl::Status status = WithoutExceptions([&]() -> absl::Status {
     const ScopedTime timed(&times_.inject);
     ASSIGN_OR_RETURN(trial.flips_per_bit, model_->Patch(staged));
+    return absl::OkStatus();
+  });
+  if (status.ok()) {
+    status = InferTrial(fold, group, trial, cancelled);
   }
+  const absl::Status undone = WithoutExceptions([&] {
+    const ScopedTime timed(&times_.undo);
+    model_->Undo(staged);
+    return absl::OkStatus();
+  });
+  if (!undone.ok()) {
+    broken_ = undone;  // the patch may stand
+  }
+  status.Update(undone);
+  // A device computes what was queued while the host goes on: over many trials the times add up.
+  trial.time += SystemClock().Monotonic() - start;
+  return status;
+}
+
+absl::Status TorchEvaluator::InferTrial(const FoldImages& fold, const ChunkGroup& group,
+                                        RunningTrial& trial,
+                                        const std::function<bool()>& cancelled) {
   const ScopedTime timed(&times_.infer);
-  RETURN_IF_ERROR(executor_->Run(
+  return executor_->Run(
       group.count,
       [&](int64_t i) {
         const int64_t chunk = group.first + i;
@@ -310,10 +327,7 @@ absl::Status TorchEvaluator::RunTrial(const FoldImages& fold, const StagedFlips&
         });
         return absl::OkStatus();
       },
-      cancelled));
-  // A device computes what was queued while the host goes on: over many trials the times add up.
-  trial.time += SystemClock().Monotonic() - start;
-  return absl::OkStatus();
+      cancelled);
 }
 
 std::vector<TrialOutcome> TorchEvaluator::Outcomes(const FoldImages& fold,

@@ -116,7 +116,7 @@ class TorchEvaluator : public Evaluator {
   int64_t ChunksAtATime(const TrialPlan& plan, int64_t kept_bytes) const;
   absl::StatusOr<std::vector<TrialOutcome>> RunTrials(const FoldImages& fold,
                                                       absl::Span<const TrialRequest> trials,
-                                                      int64_t kept_bytes,
+                                                      bool reuse, int64_t kept_bytes,
                                                       const std::function<bool()>& cancelled);
   absl::Status RunGroup(const FoldImages& fold, absl::Span<const TrialRequest> trials,
                         const TrialPlan& plan, GoldenPass* pass, ChunkGroup group,
@@ -124,6 +124,8 @@ class TorchEvaluator : public Evaluator {
   StagedFlips TakeStaged();
   absl::Status RunTrial(const FoldImages& fold, const StagedFlips& staged, const ChunkGroup& group,
                         RunningTrial& trial, const std::function<bool()>& cancelled);
+  absl::Status InferTrial(const FoldImages& fold, const ChunkGroup& group, RunningTrial& trial,
+                          const std::function<bool()>& cancelled);
   std::vector<TrialOutcome> Outcomes(const FoldImages& fold, absl::Span<const TrialRequest> trials,
                                      const TrialPlan& plan, std::vector<RunningTrial> running);
 

@@ -139,6 +139,7 @@ absl::Status TorchEvaluator::Prove(const FoldImages& fold, const std::string& go
                                             "'s first images differ from golden's; weights or "
                                             "computations of this process are damaged"));
   }
+  RETURN_IF_ERROR(pixels_.Prove(fold.fold));
   return model_->Prove();
 }
 

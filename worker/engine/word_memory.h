@@ -37,6 +37,7 @@ class WordMemory {
   Staged Stage(const FaultList& flips) const;
   // Also counts the words whose bits did not change as they should; Prove asks for them.
   void Patch(const Staged& staged);
+  // Writes golden's words and values back, whatever is there.
   void Undo(const Staged& staged);
 
   // That every patch since the last call flipped what it should, and that all words and values are

@@ -62,6 +62,10 @@ TEST(ResidentPixels, WhatWasUsedLongestAgoGoesFirst) {
   pixels.Keep(8, 0, at::zeros({26}, at::kByte));  // more than all
   EXPECT_FALSE(pixels.Find(8, 0).defined());
   EXPECT_TRUE(pixels.Find(7, 0).defined());
+  EXPECT_TRUE(pixels.Prove(7).ok());
+  pixels.Find(7, 0)[3] += 1;
+  EXPECT_THAT(pixels.Prove(7).message(), HasSubstr("pixels of fold 7, chunk 0, changed"));
+  EXPECT_TRUE(pixels.Prove(0).ok());
   pixels.Clear();
   EXPECT_FALSE(pixels.Find(7, 0).defined());
 }
@@ -107,7 +111,6 @@ TEST_F(WordMemoryTest, WordsThatDoNotFlipAsTheyShouldAreFoundOut) {
   const auto staged = memory.Stage(flips_);
   memory.Patch(staged);
   memory.Patch(staged);  // takes the first one back: nothing differs from golden's words
-  memory.Undo(staged);
   memory.Undo(staged);
   EXPECT_THAT(memory.Prove().message(), HasSubstr("2 words on the device did not flip"));
   EXPECT_TRUE(memory.Prove().ok()) << "what was said is not said again";
