@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/model/snapshot.h"
+#include "worker/engine/chunk_pool.h"
 #include "worker/data/dataset.h"
 #include "worker/data/pixel_cache.h"
 #include "worker/engine/torch_evaluator.h"
