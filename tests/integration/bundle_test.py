@@ -84,7 +84,7 @@ class Bundle(bitquake.Case):
         programs = [path for folder in ("bin", "bench", "libexec")
                     for path in (self.bundle / folder).iterdir() if path.read_bytes()[:4] == b"\x7fELF"]
         self.assertGreaterEqual({path.name for path in programs},
-                                {"bitquake", "bitquake-server", "bitquake-worker", "forward_bench"})
+                                {"bitquake", "bitquake-server", "bitquake-worker", "engine_bench"})
         for program in programs:
             libraries = linked(program, LD_LIBRARY_PATH=str(LIBTORCH / "torch" / "lib"))
             for name, path in libraries.items():
@@ -115,8 +115,8 @@ class Bundle(bitquake.Case):
     def test_runs_benches(self):
         self.run_program("bench/sampler_bench")
         self.environment["BITQUAKE_LIBTORCH"] = str(LIBTORCH)
-        _, error = self.run_program("bench/forward_bench", code=2)
-        self.assertIn("usage: forward_bench", error)
+        _, error = self.run_program("bench/engine_bench", "--device", "gpu", code=1)
+        self.assertIn("'gpu' is not cpu, cuda or cuda:NUMBER", error)
 
     def test_finds_libtorch_beside_it_then_in_python(self):
         self.make_libtorch("site", "2.9.1")

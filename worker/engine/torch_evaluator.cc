@@ -11,7 +11,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/base/digest.h"
 #include "common/base/scoped_time.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
@@ -23,12 +22,8 @@ namespace {
 constexpr int kMaxChunk = 4096;
 constexpr int kMaxThreads = 1024;
 
-constexpr int kCanaryImages = 4;
-
 // One part in so many of a CUDA device's memory: 8 GB hold ImageNet's validation set at 224 pixels.
 constexpr int64_t kShareForPixels = 8;
-
-bool Never() { return false; }
 
 absl::Status CheckOptions(const EvaluatorOptions& options) {
   if (options.chunk < 1 || options.chunk > kMaxChunk) {
@@ -45,28 +40,7 @@ absl::Status CheckOptions(const EvaluatorOptions& options) {
   return absl::OkStatus();
 }
 
-// Of contiguous fp32.
-void UpdateDigest(Xxh3& digest, const at::Tensor& tensor) {
-  digest.Update(tensor.const_data_ptr<float>(), tensor.numel() * sizeof(float));
-}
-
-std::string DigestOf(const at::Tensor& tensor) {
-  Xxh3 digest;
-  UpdateDigest(digest, tensor);
-  return digest.Hex();
-}
-
 }  // namespace
-
-// Golden of a fold in the making.
-struct TorchEvaluator::GoldenPass {
-  GoldenPass(int64_t images, int64_t chunks) : scores(images), logits(chunks), attention(chunks) {}
-
-  std::vector<Score> scores;
-  std::vector<at::Tensor> logits;             // of each chunk, on the host
-  std::vector<AttentionDistances> attention;  // likewise
-  std::string canary;
-};
 
 TorchEvaluator::TorchEvaluator(std::unique_ptr<LoadedModel> model,
                                const Preprocessing& preprocessing, const EvaluatorOptions& options,
@@ -169,88 +143,6 @@ void TorchEvaluator::ScoreChunk(const FoldImages& fold, int64_t chunk, const at:
   const absl::Span<const int> labels(fold.labels);
   const int64_t first = chunk * options_.chunk;
   ScoreLogits(logits, labels.subspan(first, options_.chunk), scores.subspan(first, options_.chunk));
-}
-
-std::vector<Activations> TorchEvaluator::ForwardGolden(const FoldImages& fold, int64_t chunk,
-                                                       const TrialPlan& plan, GoldenPass* pass) {
-  const int end = pass != nullptr ? graph_.stage_count() : plan.LastStage();
-  std::vector<Activations> kept(graph_.stage_count());
-  Activations a = ChunkInput(fold, chunk);
-  for (int stage = 0; stage < graph_.stage_count(); ++stage) {
-    if (plan.Keeps(stage)) {
-      kept[stage] = a;
-    }
-    if (stage == end) {
-      return kept;
-    }
-    if (meter_ && pass != nullptr) {
-      MeasureAttention(fold, chunk, stage, a.x, pass->attention[chunk]);
-    }
-    a = graph_.RunStage(stage, a);
-  }
-  executor_->Read(a.x, [this, &fold, chunk, pass](const at::Tensor& logits) {
-    pass->logits[chunk] = logits;
-    ScoreChunk(fold, chunk, logits, absl::MakeSpan(pass->scores));
-  });
-  return kept;
-}
-
-absl::Status TorchEvaluator::KeepGolden(const FoldImages& fold, GoldenPass pass) {
-  Xxh3 digest;
-  for (int64_t chunk = 0; chunk < ChunkCount(fold); ++chunk) {
-    UpdateDigest(digest, pass.logits[chunk].narrow(0, 0, ImagesIn(fold, chunk)));
-  }
-  for (size_t i = 0; i < pass.scores.size(); ++i) {
-    if (pass.scores[i].prediction == kNotFinite) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(model_->name(), " in ", options_.format.Name(), ": fold ", fold.fold,
-                       ", image ", i, ": a logit is NaN or infinite without any fault"));
-    }
-  }
-  FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), std::move(pass.canary),
-                    SumOf(pass.attention)};
-  RETURN_IF_ERROR(model_->Prove());
-  golden_[fold.fold] = std::move(golden);
-  return absl::OkStatus();
-}
-
-absl::Status TorchEvaluator::EnsureGolden(const FoldImages& fold) {
-  if (golden_.count(fold.fold) > 0) {
-    return absl::OkStatus();
-  }
-  const ScopedTime timed(&times_.golden);
-  const TrialPlan nothing;
-  GoldenPass pass(static_cast<int64_t>(fold.labels.size()), ChunkCount(fold));
-  // The canary is a task like the chunks: no thread waits for it.
-  RETURN_IF_ERROR(executor_->Run(
-      ChunkCount(fold) + 1,
-      [&](int64_t chunk) {
-        if (chunk == ChunkCount(fold)) {
-          QueueCanary(fold, &pass.canary);
-        } else {
-          ForwardGolden(fold, chunk, nothing, &pass);
-        }
-        return absl::OkStatus();
-      },
-      Never));
-  RETURN_IF_ERROR(executor_->Finish());
-  return KeepGolden(fold, std::move(pass));
-}
-
-absl::StatusOr<GoldenOutcome> TorchEvaluator::Golden(const FoldImages& fold) {
-  RETURN_IF_ERROR(broken_);
-  RETURN_IF_ERROR(CheckFold(fold));
-  RETURN_IF_ERROR(Guarded([&] { return EnsureGolden(fold); }));
-  const FoldGolden& golden = golden_[fold.fold];
-  GoldenOutcome outcome;
-  outcome.digest = golden.digest;
-  outcome.attention = golden.attention;
-  for (size_t i = 0; i < golden.scores.size(); ++i) {
-    outcome.predictions.push_back(golden.scores[i].prediction);
-    outcome.top1 += golden.scores[i].prediction == fold.labels[i];
-    outcome.top5 += golden.scores[i].top5;
-  }
-  return outcome;
 }
 
 int64_t TorchEvaluator::KeptBytes() const {
@@ -451,56 +343,6 @@ std::vector<TrialOutcome> TorchEvaluator::Outcomes(const FoldImages& fold,
     outcome.seconds = absl::ToDoubleSeconds(running[t].time);
   }
   return outcomes;
-}
-
-// Its shape is its own, and always the same.
-void TorchEvaluator::QueueCanary(const FoldImages& fold, std::string* digest) const {
-  const absl::Span<const uint8_t* const> pixels(fold.pixels);
-  const at::Tensor input = input_maker_.Make(pixels.subspan(0, kCanaryImages), kCanaryImages);
-  executor_->Read(graph_.RunFrom(0, input),
-                  [digest](const at::Tensor& logits) { *digest = DigestOf(logits); });
-}
-
-absl::StatusOr<std::string> TorchEvaluator::Canary(const FoldImages& fold) {
-  const ScopedTime timed(&times_.golden);
-  std::string canary;
-  RETURN_IF_ERROR(executor_->Run(
-      1,
-      [&](int64_t) {
-        QueueCanary(fold, &canary);
-        return absl::OkStatus();
-      },
-      Never));
-  RETURN_IF_ERROR(executor_->Finish());
-  return canary;
-}
-
-absl::Status TorchEvaluator::Prove(const FoldImages& fold, const std::string& golden_canary) {
-  ASSIGN_OR_RETURN(const std::string canary, Canary(fold));
-  if (canary != golden_canary) {
-    return absl::DataLossError(absl::StrCat(model_->name(), ": canary: the logits of fold ",
-                                            fold.fold,
-                                            "'s first images differ from golden's; weights or "
-                                            "computations of this process are damaged"));
-  }
-  return model_->Prove();
-}
-
-absl::StatusOr<at::Tensor> TorchEvaluator::Logits(const FoldImages& fold) {
-  RETURN_IF_ERROR(CheckFold(fold));
-  std::vector<at::Tensor> logits(ChunkCount(fold));
-  RETURN_IF_ERROR(Guarded([&]() -> absl::Status {
-    RETURN_IF_ERROR(executor_->Run(
-        ChunkCount(fold),
-        [&](int64_t chunk) {
-          executor_->Read(graph_.RunFrom(0, ChunkInput(fold, chunk)),
-                          [&, chunk](const at::Tensor& read) { logits[chunk] = read; });
-          return absl::OkStatus();
-        },
-        Never));
-    return executor_->Finish();
-  }));
-  return at::cat(logits).narrow(0, 0, static_cast<int64_t>(fold.labels.size()));
 }
 
 absl::StatusOr<std::unique_ptr<Evaluator>> CreateEvaluator(const ModelSnapshot& snapshot,

@@ -63,7 +63,16 @@ class TorchEvaluator : public Evaluator {
     std::string canary;  // of the first few images, padding included
     AttentionDistances attention;
   };
-  struct GoldenPass;
+  // Golden of a fold in the making.
+  struct GoldenPass {
+    GoldenPass(int64_t images, int64_t chunks)
+        : scores(images), logits(chunks), attention(chunks) {}
+
+    std::vector<Score> scores;
+    std::vector<at::Tensor> logits;             // of each chunk, on the host
+    std::vector<AttentionDistances> attention;  // likewise
+    std::string canary;
+  };
   struct RunningTrial {
     std::vector<Score> scores;  // of the fold's images; empty if nothing is to be run
     std::vector<int64_t> flips_per_bit;

@@ -64,8 +64,8 @@ inline EvaluatorOptions Options(const char* format, int chunk = 4, int threads =
 }
 
 inline std::unique_ptr<TorchEvaluator> MakeEvaluator(const ModelSnapshot& snapshot,
-                                                   const EvaluatorOptions& options,
-                                                   const EvaluatorTuning& tuning = {}) {
+                                                     const EvaluatorOptions& options,
+                                                     const EvaluatorTuning& tuning = {}) {
   auto evaluator = TorchEvaluator::Create(snapshot, options, tuning);
   EXPECT_TRUE(evaluator.ok()) << evaluator.status();
   return *std::move(evaluator);
