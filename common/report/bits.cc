@@ -66,6 +66,18 @@ double LossPerFlip(const CellSummary& summary) {
   return summary.flips_mean > 0 ? summary.loss_mean / summary.flips_mean : kUndefined;
 }
 
+// Calls `visit` for each position of each word, with its share of the word's loss in percent.
+template <typename Visit>
+void ForEachBit(const std::vector<CellResult>& cells, const Visit& visit) {
+  const std::vector<CellSummary> summaries = Summarize(cells);
+  for (const Word& word : WordsOf(cells, summaries)) {
+    const double total = TotalLoss(word);
+    for (const auto& [position, at] : word.positions) {
+      visit(word, position, *at.cell, *at.summary, 100 * at.summary->loss_mean / total);
+    }
+  }
+}
+
 }  // namespace
 
 FigureTable BitFigures(const std::vector<CellResult>& cells) {
@@ -73,18 +85,14 @@ FigureTable BitFigures(const std::vector<CellResult>& cells) {
   table.columns = {"campaign", "model",   "format",        "fault",  "granularity", "target",
                    "bit",      "bits",    "ber",           "trials", "flips_mean",  "loss_mean",
                    "ci_low",   "ci_high", "loss_per_flip", "share"};
-  const std::vector<CellSummary> summaries = Summarize(cells);
-  for (const Word& word : WordsOf(cells, summaries)) {
-    const double total = TotalLoss(word);
-    for (const auto& [position, at] : word.positions) {
-      const CellKey& key = at.cell->key;
-      const CellSummary& s = *at.summary;
-      table.rows.push_back({key.campaign, key.model, key.format, key.fault, key.granularity,
-                            word.target, int64_t{position}, at.cell->bits, key.ber, s.trials,
-                            s.flips_mean, s.loss_mean, s.golden_top1 - s.ci_high,
-                            s.golden_top1 - s.ci_low, LossPerFlip(s), 100 * s.loss_mean / total});
-    }
-  }
+  ForEachBit(cells, [&](const Word& word, int position, const CellResult& cell,
+                        const CellSummary& s, double share) {
+    const CellKey& key = cell.key;
+    table.rows.push_back({key.campaign, key.model, key.format, key.fault, key.granularity,
+                          word.target, int64_t{position}, cell.bits, key.ber, s.trials,
+                          s.flips_mean, s.loss_mean, s.golden_top1 - s.ci_high,
+                          s.golden_top1 - s.ci_low, LossPerFlip(s), share});
+  });
   return table;
 }
 
@@ -92,21 +100,16 @@ std::string BitsTable(const std::vector<CellResult>& cells) {
   std::vector<std::vector<std::string>> rows = {{"model", "format", "granularity", "target", "BER",
                                                  "bit", "loss pp", "interval", "pp a flip",
                                                  "share %"}};
-  const std::vector<CellSummary> summaries = Summarize(cells);
-  for (const Word& word : WordsOf(cells, summaries)) {
-    const double total = TotalLoss(word);
-    for (const auto& [position, at] : word.positions) {
-      const CellKey& key = at.cell->key;
-      const CellSummary& s = *at.summary;
-      const double per_flip = LossPerFlip(s);
-      rows.push_back({Printable(key.model), Printable(key.format), Printable(key.granularity),
-                      Printable(word.target), absl::StrFormat("%.2e", key.ber),
-                      absl::StrCat(position), Fixed(s.loss_mean),
-                      FixedInterval(s.golden_top1 - s.ci_high, s.golden_top1 - s.ci_low),
-                      std::isnan(per_flip) ? "-" : absl::StrFormat("%.2e", per_flip),
-                      Fixed(100 * s.loss_mean / total)});
-    }
-  }
+  ForEachBit(cells, [&](const Word& word, int position, const CellResult& cell,
+                        const CellSummary& s, double share) {
+    const CellKey& key = cell.key;
+    const double per_flip = LossPerFlip(s);
+    rows.push_back({Printable(key.model), Printable(key.format), Printable(key.granularity),
+                    Printable(word.target), absl::StrFormat("%.2e", key.ber),
+                    absl::StrCat(position), Fixed(s.loss_mean),
+                    FixedInterval(s.golden_top1 - s.ci_high, s.golden_top1 - s.ci_low),
+                    std::isnan(per_flip) ? "-" : absl::StrFormat("%.2e", per_flip), Fixed(share)});
+  });
   return rows.size() == 1 ? ""
                           : absl::StrCat("Loss by bit position, 0 the least significant:\n",
                                          Aligned(rows, /*text_columns=*/4));

@@ -52,13 +52,15 @@ std::string TargetGroup(const CellKey& key) {
 }
 
 // The interval of the accuracy is that of the loss, seen from golden: which has no error.
-void SetPrecision(const CellResult& cell, const std::vector<double>& losses, CellSummary* s) {
+const PrecisionRule& RuleOf(const CellResult& cell) {
   static const auto* student =
       new PrecisionRule(PrecisionRule::Create(FixedTrials(0), Bounds(), 0, 0).value());
-  const PrecisionRule& rule = cell.precision != nullptr ? *cell.precision : *student;
-  const TrialDesign& design = rule.design();
-  const bool from_first = cell.trials.back().trial + 1 == cell.trials.size();
-  const CellPrecision precision = rule.Of(losses, from_first);
+  return cell.precision != nullptr ? *cell.precision : *student;
+}
+
+void SetPrecision(const CellResult& cell, CellSummary* s) {
+  const TrialDesign& design = RuleOf(cell).design();
+  const CellPrecision precision = PrecisionOf(cell);
   s->ci_low = s->golden_top1 - precision.loss.high;
   s->ci_high = s->golden_top1 - precision.loss.low;
   s->interval = design.interval;
@@ -78,7 +80,6 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   }
   std::vector<double> top1;
   std::vector<double> top5;
-  std::vector<double> losses;       // percentage points
   std::map<int64_t, int64_t> lost;  // by the number of images of a trial: correct ones lost
   int64_t sdc = 0;
   int64_t due = 0;
@@ -86,7 +87,6 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   for (const TrialResult& trial : cell.trials) {
     top1.push_back(EstimateTop1(cell.golden, trial));
     top5.push_back(EstimateTop5(cell.golden, trial));
-    losses.push_back(LossPp(trial.golden_top1, trial.top1, trial.images));
     lost[trial.images] += trial.golden_top1 - trial.top1;
     s.images += trial.images;
     sdc += trial.sdc;
@@ -95,7 +95,7 @@ CellSummary SummarizeTrials(const CellResult& cell) {
   }
   s.top1_mean = Mean(top1);
   s.top1_std = top1.size() > 1 ? StandardDeviation(top1) : kUndefined;
-  SetPrecision(cell, losses, &s);
+  SetPrecision(cell, &s);
   std::sort(top1.begin(), top1.end());
   s.top1_min = top1.front();
   s.top1_max = top1.back();
@@ -129,6 +129,11 @@ void CountInferences(const std::vector<CellResult>& cells, std::vector<size_t> g
 }
 
 }  // namespace
+
+CellPrecision PrecisionOf(const CellResult& cell) {
+  const bool from_first = cell.trials.back().trial + 1 == cell.trials.size();
+  return RuleOf(cell).Of(TrialLosses(cell), from_first);
+}
 
 double EstimateTop1(const GoldenResult& golden, const TrialResult& trial) {
   return Estimate(golden.top1, golden.images, trial.top1, trial.golden_top1, trial.images);

@@ -6,6 +6,7 @@
 
 #include "common/report/fragility.h"
 #include "common/report/results.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 
@@ -33,6 +34,9 @@ struct CellSummary {
 // golden correct on the trial's images) / images of the trial.
 double EstimateTop1(const GoldenResult& golden, const TrialResult& trial);
 double EstimateTop5(const GoldenResult& golden, const TrialResult& trial);
+
+// How precise a cell with finished trials is, by its rule; without one, Student's interval at 95%.
+CellPrecision PrecisionOf(const CellResult& cell);
 
 // One for each cell, in order. Cells without trials have trials = 0 and no meaning else.
 std::vector<CellSummary> Summarize(const std::vector<CellResult>& cells);

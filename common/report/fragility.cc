@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "common/report/siblings.h"
+#include "common/stats/trial_design.h"
 
 namespace bitquake {
 namespace {
@@ -28,14 +29,6 @@ std::vector<Group> GroupCells(const std::vector<CellResult>& cells, GroupOf grou
   return groups;
 }
 
-BootstrapOptions Options(const Derivation& derivation) {
-  BootstrapOptions options;
-  options.confidence = derivation.confidence;
-  options.seed = derivation.seed;
-  options.resamples = derivation.resamples;
-  return options;
-}
-
 void SetVulnerability(const std::vector<CellResult>& cells, const Group& group,
                       const Derivation& derivation, std::vector<Fragility>* fragilities) {
   std::vector<Sibling> siblings;
@@ -46,7 +39,8 @@ void SetVulnerability(const std::vector<CellResult>& cells, const Group& group,
          100.0 * static_cast<double>(golden.top1) / static_cast<double>(golden.images),
          cells[i].bits});
   }
-  const std::vector<Vulnerability> estimates = EstimateVulnerability(siblings, Options(derivation));
+  const std::vector<Vulnerability> estimates =
+      EstimateVulnerability(siblings, ResamplingOf(derivation));
   for (size_t k = 0; k < group.size(); ++k) {
     Fragility& fragility = (*fragilities)[group[k]];
     fragility.relative_loss = estimates[k].relative_loss.value;
@@ -102,7 +96,7 @@ void SetRanks(const std::vector<CellResult>& cells, const Group& group,
     losses.push_back(WholeLosses(cells[i], common_images));
   }
   const std::vector<TargetRank> ranks =
-      RankTargets(losses, /*most_fragile=*/1, Options(derivation));
+      RankTargets(losses, /*most_fragile=*/1, ResamplingOf(derivation));
   for (size_t k = 0; k < group.size(); ++k) {
     Fragility& fragility = (*fragilities)[group[k]];
     fragility.rank = ranks[k].rank;
@@ -113,12 +107,19 @@ void SetRanks(const std::vector<CellResult>& cells, const Group& group,
 
 }  // namespace
 
+BootstrapOptions ResamplingOf(const Derivation& derivation) {
+  BootstrapOptions options;
+  options.confidence = derivation.confidence;
+  options.seed = derivation.seed;
+  options.resamples = derivation.resamples;
+  return options;
+}
+
 std::vector<double> TrialLosses(const CellResult& cell) {
   std::vector<double> losses;
   losses.reserve(cell.trials.size());
   for (const TrialResult& trial : cell.trials) {
-    losses.push_back(100.0 * static_cast<double>(trial.golden_top1 - trial.top1) /
-                     static_cast<double>(trial.images));
+    losses.push_back(LossPp(trial.golden_top1, trial.top1, trial.images));
   }
   return losses;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/report/results.h"
+#include "common/stats/bootstrap.h"
 #include "common/stats/estimate.h"
 #include "common/stats/vulnerability.h"
 
@@ -32,6 +33,9 @@ struct Fragility {
 // The loss of each trial in percentage points, paired: of the images that it saw, those correct
 // without faults less those correct with them.
 std::vector<double> TrialLosses(const CellResult& cell);
+
+// How intervals that rest on several cells are resampled.
+BootstrapOptions ResamplingOf(const Derivation& derivation);
 
 // One for each cell, in order. Cells without trials have nothing, and are nobody's siblings.
 // Intervals are by bootstrap over trials, in which cells with equally many trials share them.

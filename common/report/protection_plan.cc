@@ -43,10 +43,6 @@ double LossOf(const TrialResult& trial) {
   return LossPp(trial.golden_top1, trial.top1, trial.images);
 }
 
-Loss LossOf(absl::Span<const double> losses) {
-  return {Mean(losses), StudentInterval(losses, kConfidence)};
-}
-
 std::string Percent(int64_t part, int64_t whole) {
   return absl::StrCat(part, " of ", whole, " bits");
 }
@@ -197,20 +193,13 @@ std::vector<double> LossesIn(const CellResult& cell, const std::vector<uint32_t>
 }  // namespace
 
 absl::StatusOr<Loss> LossOf(const CellResult& cell) {
-  std::vector<double> losses;
-  for (const TrialResult& trial : cell.trials) {
-    losses.push_back(LossOf(trial));
-  }
+  const std::vector<double> losses = TrialLosses(cell);
   if (losses.size() < 2) {
     return absl::InvalidArgumentError(absl::StrCat("cell ", cell.number, " (", cell.key.target,
                                                    ") has ", losses.size(),
                                                    " finished trials; at least 2 are needed"));
   }
-  if (cell.precision == nullptr) {
-    return LossOf(losses);
-  }
-  const bool from_first = cell.trials.back().trial + 1 == cell.trials.size();
-  return Loss{Mean(losses), cell.precision->Of(losses, from_first).loss};
+  return Loss{Mean(losses), PrecisionOf(cell).loss};
 }
 
 absl::StatusOr<ProtectionPlan> ProtectionPlan::Make(const std::vector<CellResult>& all_cells,

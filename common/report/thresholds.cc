@@ -126,13 +126,9 @@ absl::StatusOr<TargetThresholds> FindThresholdsOf(const Grid& grid, const Deriva
     curve.log10_ber.push_back(std::log10(ber));
     curve.losses.push_back(LossesInOrder(*cell, common));
   }
-  BootstrapOptions options;
-  options.confidence = derivation.confidence;
-  options.seed = derivation.seed;
-  options.resamples = derivation.resamples;
   const CellKey& key = grid.begin()->second->key;
   absl::StatusOr<std::vector<Threshold>> found =
-      FindThresholds(curve, derivation.loss_limits, options);
+      FindThresholds(curve, derivation.loss_limits, ResamplingOf(derivation));
   if (!found.ok()) {
     return Annotate(found.status(),
                     absl::StrCat("thresholds of ", key.model, " ", key.format, " ", key.target));

@@ -43,6 +43,14 @@ constexpr char kSearchUnderFaults[] =
     "trials: {min: 8, max: 20, half_width: 15}\nfolds: 2\nimages: spread\n"
     "fault: [bit_flip, {kind: bit_flip, count: 3}, stuck_at_1]\n";
 
+// A job that fails once is set aside, and leases hold one.
+SchedulerOptions OneFailurePoisons() {
+  SchedulerOptions options;
+  options.max_failures = 1;
+  options.max_lease_jobs = 1;
+  return options;
+}
+
 // What a trial loses: nothing at low rates, ever more and ever more differently above, by target.
 TrialOutcomeReport Outcome(const LeaseGrant& grant, const LeasedJob& job) {
   TrialOutcomeReport trial = TestWorker::RightTrial(grant, job);
@@ -297,10 +305,7 @@ TEST(Search, EachFaultModelIsSearchedByItselfAndOneWithoutRatesHasItsCells) {
 }
 
 TEST(Adaptive, ACellWithAPoisonedTrialGetsNoMoreAndTheRestGoesOn) {
-  SchedulerOptions options;
-  options.max_failures = 1;
-  options.max_lease_jobs = 1;
-  TestCoordinator coordinator(options);
+  TestCoordinator coordinator(OneFailurePoisons());
   TestWorker worker(&coordinator, "w");
   const std::string id = coordinator.Submit(kAdaptive);
   std::unique_ptr<LeaseGrant> poisoned;
@@ -338,10 +343,7 @@ TEST(Adaptive, ACellWithAPoisonedTrialGetsNoMoreAndTheRestGoesOn) {
 }
 
 TEST(Adaptive, APoisonedTrialWhoseOutcomeComesAfterAllLetsItsCellGoOn) {
-  SchedulerOptions options;
-  options.max_failures = 1;
-  options.max_lease_jobs = 1;
-  TestCoordinator coordinator(options);
+  TestCoordinator coordinator(OneFailurePoisons());
   TestWorker worker(&coordinator, "w");
   const std::string id = coordinator.Submit(kAdaptive);
   std::unique_ptr<LeaseGrant> poisoned;
@@ -518,10 +520,7 @@ TEST(Search, TakesFixedTrialsToo) {
 }
 
 TEST(Search, StopsAtAPoisonedTargetOnly) {
-  SchedulerOptions options;
-  options.max_failures = 1;
-  options.max_lease_jobs = 1;
-  TestCoordinator coordinator(options);
+  TestCoordinator coordinator(OneFailurePoisons());
   TestWorker worker(&coordinator, "w");
   const std::string id = coordinator.Submit(kSearch);
   bool failed = false;
