@@ -11,6 +11,9 @@
 # own needs: that is RPATH, not RUNPATH.
 add_link_options(LINKER:--disable-new-dtags)
 
+# In the build folder the plug-in for CUDA devices lies likewise.
+set(CMAKE_BUILD_RPATH "\$ORIGIN/../lib")
+
 # What the host has: glibc and GCC's run-time libraries, which older programs can use; and LibTorch
 # with what it brings (an OpenMP of our own would be a second one in the process).
 set(BITQUAKE_HOST_LIBRARIES

@@ -51,6 +51,7 @@ if(BITQUAKE_BUILD_WORKER)
         "${torch_root}/include;${torch_root}/include/torch/csrc/api/include")
   endforeach()
   file(GLOB cuda_runtime ${BITQUAKE_LIBTORCH}/nvidia/cu13/lib)
+  set(BITQUAKE_CUDA_INCLUDE ${BITQUAKE_LIBTORCH}/nvidia/cu13/include)
   set_property(TARGET libtorch::torch_cpu APPEND PROPERTY INTERFACE_LINK_LIBRARIES libtorch::c10)
   set_property(TARGET libtorch::torch_cpu APPEND PROPERTY INTERFACE_LINK_OPTIONS
     "LINKER:-rpath-link,${cuda_runtime}")

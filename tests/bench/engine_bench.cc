@@ -4,8 +4,8 @@
 //
 // Prints, measured side by side in one run: bare forward passes; model-wise trials; block-, tensor-
 // and head-wise ones, which resume from golden's activations; injecting and undoing k flips. Checks
-// that a trial without flips costs no inference, that outcomes are the same with reuse and overlap
-// on and off, and that after many trials words and canary are golden's. Exit code 1 if not.
+// that a trial without flips costs no inference, that outcomes are the same with reuse,
+// overlap and CUDA graphs on and off, and that after many trials words and canary are golden's. Exit code 1 if not.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/DeviceGuard.h>
@@ -42,6 +42,7 @@ struct Arguments {
   int model_trials = 40;
   int proof_trials = 1000;
   double ber = 1e-5;
+  std::string graphs = "auto";
   bool tensor_wise = true;
 };
 
@@ -56,8 +57,11 @@ class Bench {
     bench.options_.compute = arguments.compute;
     bench.options_.chunk = arguments.chunk;
     bench.options_.threads = arguments.threads;
+    bench.tuning_.recording = arguments.graphs == "always"  ? Recording::kAlways
+                              : arguments.graphs == "never" ? Recording::kNever
+                                                            : Recording::kWhereItHelps;
     ASSIGN_OR_RETURN(bench.options_.format, NumberFormat::FromName(arguments.format));
-    ASSIGN_OR_RETURN(bench.evaluator_, TorchEvaluator::Create(bench.snapshot_, bench.options_));
+    ASSIGN_OR_RETURN(bench.evaluator_, TorchEvaluator::Create(bench.snapshot_, bench.options_, bench.tuning_));
     bench.images_ =
         std::make_unique<RandomImages>(bench.snapshot_.architecture.preprocessing,
                                        bench.snapshot_.architecture.num_classes, arguments.images);
@@ -91,16 +95,15 @@ class Bench {
     const absl::Span<const uint8_t* const> pixels(images_->fold.pixels);
     const at::Tensor input =
         evaluator_->input_maker().Make(pixels.subspan(0, arguments_.chunk), arguments_.chunk);
-    const ModelGraph& graph = evaluator_->model().graph();
     const auto seconds = [&](int forwards) {
       const double start = Now();
       for (int i = 0; i < forwards; ++i) {
-        graph.RunFrom(0, input);
+        evaluator_->forwards().RunFrom(0, input);
       }
       Synchronize();
       return Now() - start;
     };
-    seconds(2);
+    seconds(3);  // the first passes find out whether they are to be recorded
     const double once = seconds(1);
     const int forwards = std::clamp(static_cast<int>(1.0 / once), 1, 200);
     std::vector<double> rates;
@@ -185,7 +188,12 @@ class Bench {
       RETURN_IF_ERROR(print("tensor-wise", tensor, std::max(1, arguments_.trials / 3)));
     }
     RETURN_IF_ERROR(print("head-wise, last block", head, arguments_.trials));
-    return ByBlock(model_wise);
+    RETURN_IF_ERROR(ByBlock(model_wise));
+    const RecordedForwards& forwards = evaluator_->forwards();
+    absl::PrintF("CUDA graphs replayed: %d%s\n", forwards.recorded(),
+                 forwards.given_up().empty() ? ""
+                                             : absl::StrCat("; given up: ", forwards.given_up()));
+    return absl::OkStatus();
   }
 
   absl::Status ByBlock(double model_wise) {
@@ -275,6 +283,7 @@ class Bench {
     EvaluatorTuning plain;
     plain.reuse = false;
     plain.overlap = false;
+    plain.recording = Recording::kNever;
     ASSIGN_OR_RETURN(const auto other, TorchEvaluator::Create(snapshot_, options_, plain));
     ASSIGN_OR_RETURN(const auto again, RunAll(*other, lists));
     ASSIGN_OR_RETURN(const GoldenOutcome golden, evaluator_->Golden(images_->fold));
@@ -288,12 +297,12 @@ class Bench {
       changed += outcome.sdc + outcome.due;
     }
     absl::PrintF(
-        "reuse and overlap on and off: %d of %d outcomes the same, golden %s (%d "
+        "reuse, overlap and recording on and off: %d of %d outcomes the same, golden %s (%d "
         "predictions changed by faults)\n",
         same, lists.size(), golden.digest == other_golden.digest ? "the same" : "DIFFERS", changed);
     return same == lists.size() && golden.digest == other_golden.digest
                ? absl::OkStatus()
-               : absl::InternalError("outcomes depend on reuse or overlap");
+               : absl::InternalError("outcomes depend on reuse, overlap or recording");
   }
 
   // Run itself proves words and canary behind the last trial.
@@ -311,6 +320,7 @@ class Bench {
   Arguments arguments_;
   ModelSnapshot snapshot_;
   EvaluatorOptions options_;
+  EvaluatorTuning tuning_;
   at::Device device_ = at::kCPU;
   std::unique_ptr<TorchEvaluator> evaluator_;
   std::unique_ptr<RandomImages> images_;
@@ -341,6 +351,9 @@ int main(int argc, char** argv) {
   app.add_option("--trials", arguments.trials, "of each target")->capture_default_str();
   app.add_option("--model-trials", arguments.model_trials)->capture_default_str();
   app.add_option("--proof-trials", arguments.proof_trials)->capture_default_str();
+  app.add_option("--graphs", arguments.graphs, "CUDA graphs: auto (where they help), always, never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
   app.add_option("--ber", arguments.ber)->capture_default_str();
   app.add_option("--tensor-wise", arguments.tensor_wise)->capture_default_str();
   CLI11_PARSE(app, argc, argv);

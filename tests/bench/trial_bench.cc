@@ -7,7 +7,9 @@
 // tensor,index,bit for each flip. Prints one JSON object: the seconds of injecting, inferring,
 // undoing and of all three in one, once for each repeat; images a second of bare forward passes;
 // SHA-256 of the faulty weights as fp32; the predictions under faults. Only weights of convolutions
-// and linear layers are quantised, as the other injectors reach no tokens and positions.
+// and linear layers are quantised, as the other injectors reach no tokens and positions. On the CPU
+// the batch is no forward pass: as in a campaign its images go in chunks of the engine's own size
+// over all threads.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/DeviceGuard.h>
@@ -17,6 +19,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -44,7 +47,7 @@ struct Arguments {
   std::string device = "cpu";
   int batch = 256;
   int repeats = 3;
-  int threads = 1;
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
 };
 
 double Now() { return absl::ToDoubleSeconds(SystemClock().Monotonic()); }
@@ -82,7 +85,7 @@ class Bench {
     result["compute"] = arguments_.compute;
     result["batch"] = arguments_.batch;
     result["images"] = arguments_.count;
-    result["forward_images_per_s"] = ForwardRates();
+    ASSIGN_OR_RETURN(result["forward_images_per_s"], ForwardRates());
     for (const char* figure : {"inject_s", "undo_s", "infer_s", "trial_s"}) {
       result[figure] = nlohmann::json::array();
     }
@@ -102,7 +105,11 @@ class Bench {
     ASSIGN_OR_RETURN(options.format, NumberFormat::FromName(arguments_.format));
     options.device = arguments_.device;
     options.compute = arguments_.compute;
+    ASSIGN_OR_RETURN(device_, OpenDevice(arguments_.device));
     options.chunk = arguments_.batch;
+    if (device_.is_cpu()) {
+      ASSIGN_OR_RETURN(options.chunk, ChooseChunk(snapshot_, options, arguments_.batch));
+    }
     options.threads = arguments_.threads;
     for (const SurfaceTensor& tensor : snapshot_.surface) {
       if (absl::EndsWith(tensor.name, ".weight")) {
@@ -111,26 +118,29 @@ class Bench {
     }
     options.surface = surface_;
     ASSIGN_OR_RETURN(evaluator_, TorchEvaluator::Create(snapshot_, options));
-    ASSIGN_OR_RETURN(device_, OpenDevice(arguments_.device));
     ASSIGN_OR_RETURN(faults_, ReadFaults(arguments_.faults, surface_));
     RETURN_IF_ERROR(model().words().Check(faults_));
     return MakeInputs();
   }
 
   absl::Status MakeInputs() {
-    ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(arguments_.images));
+    ASSIGN_OR_RETURN(images_, MappedFile::Open(arguments_.images));
+    const absl::string_view bytes = images_.bytes();
     const Preprocessing& input = snapshot_.architecture.preprocessing;
     const int64_t image = int64_t{input.channels} * input.height * input.width;
-    if (static_cast<int64_t>(file.bytes().size()) < arguments_.count * image) {
+    if (static_cast<int64_t>(bytes.size()) < arguments_.count * image) {
       return absl::InvalidArgumentError(
           absl::StrCat(arguments_.images, " holds fewer than ", arguments_.count, " images"));
     }
     for (int64_t first = 0; first < arguments_.count; first += arguments_.batch) {
-      std::vector<const uint8_t*> pixels;
+      FoldImages& batch = batches_.emplace_back();
       for (int64_t i = first; i < std::min(arguments_.count, first + arguments_.batch); ++i) {
-        pixels.push_back(reinterpret_cast<const uint8_t*>(file.bytes().data()) + i * image);
+        batch.pixels.push_back(reinterpret_cast<const uint8_t*>(bytes.data()) + i * image);
       }
-      inputs_.push_back(evaluator_->input_maker().Make(pixels, arguments_.batch));
+      batch.labels.resize(batch.pixels.size());
+      if (device_.is_cuda()) {
+        inputs_.push_back(evaluator_->input_maker().Make(batch.pixels, arguments_.batch));
+      }
     }
     return absl::OkStatus();
   }
@@ -141,29 +151,40 @@ class Bench {
     }
   }
 
-  std::vector<double> ForwardRates() {
+  // Of one batch.
+  absl::StatusOr<at::Tensor> Forward(size_t batch) {
+    if (device_.is_cpu()) {
+      return evaluator_->Logits(batches_[batch]);
+    }
+    return evaluator_->forwards().RunFrom(0, inputs_[batch]);
+  }
+
+  absl::StatusOr<std::vector<double>> ForwardRates() {
     std::vector<double> rates;
+    absl::Status status;
     const auto forward = [&](int times) {
       const double start = Now();
       for (int i = 0; i < times; ++i) {
-        model().graph().RunFrom(0, inputs_[0]);
+        status.Update(Forward(0).status());
       }
       Synchronize();
       return Now() - start;
     };
-    forward(2);
+    forward(3);  // the first passes find out whether they are to be recorded
     const int times = std::max(1, static_cast<int>(0.3 / forward(1)));
     for (int repeat = 0; repeat < arguments_.repeats; ++repeat) {
-      rates.push_back(times * arguments_.batch / forward(times));
+      rates.push_back(times * static_cast<double>(batches_[0].pixels.size()) / forward(times));
     }
+    RETURN_IF_ERROR(status);
     return rates;
   }
 
   // Top-1 classes of all images.
-  at::Tensor Predict() {
+  absl::StatusOr<at::Tensor> Predict() {
     std::vector<at::Tensor> classes;
-    for (const at::Tensor& input : inputs_) {
-      classes.push_back(model().graph().RunFrom(0, input).argmax(1));
+    for (size_t batch = 0; batch < batches_.size(); ++batch) {
+      ASSIGN_OR_RETURN(const at::Tensor logits, Forward(batch));
+      classes.push_back(logits.argmax(1));
     }
     return at::cat(classes).narrow(0, 0, arguments_.count).to(at::kInt).cpu().contiguous();
   }
@@ -175,7 +196,7 @@ class Bench {
     Synchronize();
     const double inject = Now() - start;
     start = Now();
-    const at::Tensor predictions = Predict();
+    ASSIGN_OR_RETURN(const at::Tensor predictions, Predict());
     const double infer = Now() - start;
     if (result != nullptr && !result->contains("faulty_weights")) {
       (*result)["faulty_weights"] = FaultyWeights();
@@ -189,7 +210,7 @@ class Bench {
     start = Now();
     staged = model().Stage(faults_);
     RETURN_IF_ERROR(model().Patch(staged).status());
-    Predict();
+    RETURN_IF_ERROR(Predict().status());
     model().Undo(staged);
     Synchronize();
     const double trial = Now() - start;
@@ -223,7 +244,9 @@ class Bench {
   at::Device device_ = at::kCPU;
   std::unique_ptr<TorchEvaluator> evaluator_;
   FaultList faults_;
-  std::vector<at::Tensor> inputs_;
+  MappedFile images_;
+  std::vector<FoldImages> batches_;
+  std::vector<at::Tensor> inputs_;  // of each batch, on a CUDA device
 };
 
 }  // namespace

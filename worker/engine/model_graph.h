@@ -73,6 +73,9 @@ class ModelGraph {
     return {};
   }
 
+  // Whether a stage always queues the same kernels, whatever it reads.
+  virtual bool Recordable() const { return true; }
+
   // Numbers in the input of one stage, for one image.
   virtual int64_t InputSize(int stage) const = 0;
 

@@ -56,6 +56,7 @@ TorchEvaluator::TorchEvaluator(std::unique_ptr<LoadedModel> model,
       stager_(model_.get(), tuning.overlap && !model_->in_place()),
       meter_(std::move(meter)),
       executor_(MakeExecutor(device, options.threads)),
+      forwards_(&graph_, device, tuning.recording),
       pixels_(device.is_cpu() ? 0 : FreeBytes(device) / kShareForPixels) {}
 
 absl::StatusOr<std::unique_ptr<TorchEvaluator>> TorchEvaluator::Create(
@@ -174,6 +175,7 @@ absl::StatusOr<std::vector<TrialOutcome>> TorchEvaluator::Run(
     // Others may use the device, too: nothing is kept, on memory that nobody holds.
     status = Guarded([&]() -> absl::Status {
       pixels_.Clear();
+      forwards_.Stop();
       at::accelerator::emptyCache();
       ASSIGN_OR_RETURN(outcomes, RunTrials(fold, trials, /*reuse=*/false, 1, cancelled));
       return absl::OkStatus();
@@ -315,14 +317,11 @@ absl::Status TorchEvaluator::InferTrial(const FoldImages& fold, const ChunkGroup
       group.count,
       [&](int64_t i) {
         const int64_t chunk = group.first + i;
-        Activations a = group.kept[i][trial.stage];
-        for (int stage = trial.stage; stage < graph_.stage_count(); ++stage) {
-          if (options_.trial_attention) {
-            MeasureAttention(fold, chunk, stage, a.x, trial.attention[chunk]);
-          }
-          a = graph_.RunStage(stage, a);
-        }
-        executor_->Read(a.x, [this, &fold, &trial, chunk](const at::Tensor& logits) {
+        const Activations& golden = group.kept[i][trial.stage];
+        const at::Tensor faulty = options_.trial_attention
+                                      ? RunMeasured(fold, chunk, golden, trial)
+                                      : forwards_.RunFrom(trial.stage, golden);
+        executor_->Read(faulty, [this, &fold, &trial, chunk](const at::Tensor& logits) {
           ScoreChunk(fold, chunk, logits, absl::MakeSpan(trial.scores));
         });
         return absl::OkStatus();

@@ -17,6 +17,7 @@
 #include "worker/engine/executor.h"
 #include "worker/engine/input.h"
 #include "worker/engine/loaded_model.h"
+#include "worker/engine/recorded_forwards.h"
 #include "worker/engine/resident_pixels.h"
 #include "worker/engine/scoring.h"
 #include "worker/engine/stager.h"
@@ -31,6 +32,7 @@ struct EvaluatorTuning {
   int64_t kept_bytes = 0;
   bool reuse = true;    // resume trials at their first faulty stage
   bool overlap = true;  // stage the next trial's faults while one computes
+  Recording recording = Recording::kWhereItHelps;  // of trials' forward passes, as CUDA graphs
 };
 
 class TorchEvaluator : public Evaluator {
@@ -49,8 +51,9 @@ class TorchEvaluator : public Evaluator {
   const GoldenWords& golden_words() const override { return model_->words(); }
 
   // For tests and benchmarks: golden logits [images, classes]; a weight as the network reads it; a
-  // forward pass of a chunk's input that is made already.
+  // trial's forward passes, where a chunk's input is made already.
   absl::StatusOr<at::Tensor> Logits(const FoldImages& fold);
+  RecordedForwards& forwards() { return forwards_; }
   at::Tensor weight(absl::string_view name) const { return model_->weights().find(name)->second; }
   LoadedModel& model() { return *model_; }
   const InputMaker& input_maker() const { return input_maker_; }
@@ -103,6 +106,9 @@ class TorchEvaluator : public Evaluator {
   // Adds the distances of a stage, if it attends, to those of its chunk.
   void MeasureAttention(const FoldImages& fold, int64_t chunk, int stage, const at::Tensor& x,
                         AttentionDistances& distances) const;
+  // The logits of a chunk that resumes from golden's activations, attention measured on the way.
+  at::Tensor RunMeasured(const FoldImages& fold, int64_t chunk, Activations golden,
+                         RunningTrial& trial) const;
   AttentionDistances TrialAttention(const RunningTrial& trial, const FoldGolden& golden) const;
 
   // Golden's forward of one chunk: to the logits if `pass` is given, else as far as trials resume.
@@ -146,6 +152,7 @@ class TorchEvaluator : public Evaluator {
   Stager stager_;
   const std::optional<AttentionMeter> meter_;  // if attention distances are asked for
   const std::unique_ptr<Executor> executor_;
+  RecordedForwards forwards_;         // of trials
   ResidentPixels pixels_;             // of CUDA devices
   std::map<int, FoldGolden> golden_;  // by fold number
   absl::Status broken_;               // the first failed proof

@@ -1,5 +1,6 @@
 // Attention distances of golden and of trials, beside their forward passes.
 #include <algorithm>
+#include <utility>
 
 #include "worker/engine/torch_evaluator.h"
 
@@ -17,6 +18,16 @@ void TorchEvaluator::MeasureAttention(const FoldImages& fold, int64_t chunk, int
   meter_->Measure(graph_.Attention(stage, x), ImagesIn(fold, chunk),
                   absl::MakeSpan(distances.sums)
                       .subspan(static_cast<size_t>(block) * distances.heads, distances.heads));
+}
+
+at::Tensor TorchEvaluator::RunMeasured(const FoldImages& fold, int64_t chunk, Activations golden,
+                                       RunningTrial& trial) const {
+  Activations a = std::move(golden);
+  for (int stage = trial.stage; stage < graph_.stage_count(); ++stage) {
+    MeasureAttention(fold, chunk, stage, a.x, trial.attention[chunk]);
+    a = graph_.RunStage(stage, a);
+  }
+  return a.x;
 }
 
 // Blocks before the first faulty stage attend as golden's do.

@@ -115,6 +115,7 @@ class TorchScript : public ModelGraph {
     return logits.contiguous();
   }
 
+  bool Recordable() const override { return false; }
   int64_t InputSize(int /*stage*/) const override { return image_[0] * image_[1] * image_[2]; }
 
   absl::Status Try(at::Device device) const {

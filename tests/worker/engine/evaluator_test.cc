@@ -77,6 +77,23 @@ TEST_F(EvaluatorTest, PrefixReuseDoesNotChangeOutcomes) {
              RunAll(*repeating, images_.fold, requests_));
 }
 
+// On a CUDA device (BITQUAKE_TEST_DEVICE); the CPU has nothing to record.
+TEST_F(EvaluatorTest, RecordingDoesNotChangeOutcomes) {
+  EvaluatorTuning always;
+  always.recording = Recording::kAlways;
+  EvaluatorTuning never;
+  never.recording = Recording::kNever;
+  auto recording = MakeEvaluator(snapshot_, Options("int8"), always);
+  auto queueing = MakeEvaluator(snapshot_, Options("int8"), never);
+  const auto expected = RunAll(*queueing, images_.fold, requests_);
+  for (int round = 0; round < 3; ++round) {
+    ExpectSame(RunAll(*recording, images_.fold, requests_), expected);
+  }
+  EXPECT_EQ(queueing->forwards().recorded(), 0);
+  EXPECT_EQ(recording->forwards().recorded() > 0, Options("int8").device != "cpu");
+  EXPECT_EQ(recording->forwards().given_up(), "");
+}
+
 TEST_F(EvaluatorTest, MemoryBudgetDoesNotChangeOutcomes) {
   EvaluatorTuning tight;
   tight.kept_bytes = 1;

@@ -138,11 +138,15 @@ TEST(TorchScript, SeesFaultsInItsWeights) {
     std::vector<TestTensor> faulty = Tensors();
     const at::Tensor weight = evaluator->weight(snapshot.surface[tensor].name);
     auto fp32 = MakeEvaluator(snapshot, Allowed("int8"));
-    at::Tensor patched = fp32->weight(snapshot.surface[tensor].name);
     const float scale = weight.abs().max().item<float>() / 127;
-    for (int i = 0; i < 3; ++i) {
-      float* value = patched.mutable_data_ptr<float>() + i;
-      *value += *value < 0 ? 128 * scale : -128 * scale;  // the sign bit of two's complement
+    {
+      const c10::InferenceMode inference_mode;
+      const at::Tensor patched = fp32->weight(snapshot.surface[tensor].name).flatten();
+      for (int64_t i = 0; i < 3; ++i) {
+        const float value = patched[i].item<float>();
+        // The sign bit of two's complement.
+        patched[i].fill_(value + (value < 0 ? 128 * scale : -128 * scale));
+      }
     }
     const at::Tensor expected = fp32->Logits(images.fold).value();
     EXPECT_FALSE(expected.equal(golden));
