@@ -5,7 +5,8 @@
 // Prints, measured side by side in one run: bare forward passes; model-wise trials; block-, tensor-
 // and head-wise ones, which resume from golden's activations; injecting and undoing k flips. Checks
 // that a trial without flips costs no inference, that outcomes are the same with reuse,
-// overlap and CUDA graphs on and off, and that after many trials words and canary are golden's. Exit code 1 if not.
+// overlap and CUDA graphs on and off, and that after many trials words and canary are golden's.
+// Exit code 1 if not.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/DeviceGuard.h>
@@ -61,7 +62,8 @@ class Bench {
                               : arguments.graphs == "never" ? Recording::kNever
                                                             : Recording::kWhereItHelps;
     ASSIGN_OR_RETURN(bench.options_.format, NumberFormat::FromName(arguments.format));
-    ASSIGN_OR_RETURN(bench.evaluator_, TorchEvaluator::Create(bench.snapshot_, bench.options_, bench.tuning_));
+    ASSIGN_OR_RETURN(bench.evaluator_,
+                     TorchEvaluator::Create(bench.snapshot_, bench.options_, bench.tuning_));
     bench.images_ =
         std::make_unique<RandomImages>(bench.snapshot_.architecture.preprocessing,
                                        bench.snapshot_.architecture.num_classes, arguments.images);
@@ -103,7 +105,7 @@ class Bench {
       Synchronize();
       return Now() - start;
     };
-    seconds(3);  // the first passes find out whether they are to be recorded
+    seconds(9);  // the first passes find out whether they are to be recorded
     const double once = seconds(1);
     const int forwards = std::clamp(static_cast<int>(1.0 / once), 1, 200);
     std::vector<double> rates;
@@ -190,9 +192,9 @@ class Bench {
     RETURN_IF_ERROR(print("head-wise, last block", head, arguments_.trials));
     RETURN_IF_ERROR(ByBlock(model_wise));
     const RecordedForwards& forwards = evaluator_->forwards();
-    absl::PrintF("CUDA graphs replayed: %d%s\n", forwards.recorded(),
-                 forwards.given_up().empty() ? ""
-                                             : absl::StrCat("; given up: ", forwards.given_up()));
+    absl::PrintF(
+        "CUDA graphs replayed: %d%s\n", forwards.recorded(),
+        forwards.given_up().empty() ? "" : absl::StrCat("; given up: ", forwards.given_up()));
     return absl::OkStatus();
   }
 

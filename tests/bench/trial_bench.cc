@@ -170,7 +170,7 @@ class Bench {
       Synchronize();
       return Now() - start;
     };
-    forward(3);  // the first passes find out whether they are to be recorded
+    forward(9);  // the first passes find out whether they are to be recorded
     const int times = std::max(1, static_cast<int>(0.3 / forward(1)));
     for (int repeat = 0; repeat < arguments_.repeats; ++repeat) {
       rates.push_back(times * static_cast<double>(batches_[0].pixels.size()) / forward(times));

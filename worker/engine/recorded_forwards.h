@@ -31,15 +31,14 @@ class RecordedForwards {
   void Stop();
 
   int recorded() const;  // passes that are replayed
-  // Why a recording was given up; empty if none was.
+  // Why a recording was given up, and no more were made; empty if none was.
   const std::string& given_up() const { return given_up_; }
 
  private:
   struct Pass {
-    int calls = 0;
-    bool plain = false;  // never to be recorded
-    Activations input;   // what the recording reads
-    at::Tensor logits;   // and writes
+    int64_t calls = 0;
+    Activations input;  // what the recording reads
+    at::Tensor logits;  // and writes
     std::unique_ptr<DeviceGraph> recording;
   };
 

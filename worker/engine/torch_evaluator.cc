@@ -318,9 +318,8 @@ absl::Status TorchEvaluator::InferTrial(const FoldImages& fold, const ChunkGroup
       [&](int64_t i) {
         const int64_t chunk = group.first + i;
         const Activations& golden = group.kept[i][trial.stage];
-        const at::Tensor faulty = options_.trial_attention
-                                      ? RunMeasured(fold, chunk, golden, trial)
-                                      : forwards_.RunFrom(trial.stage, golden);
+        const at::Tensor faulty = options_.trial_attention ? RunMeasured(fold, chunk, golden, trial)
+                                                           : forwards_.RunFrom(trial.stage, golden);
         executor_->Read(faulty, [this, &fold, &trial, chunk](const at::Tensor& logits) {
           ScoreChunk(fold, chunk, logits, absl::MakeSpan(trial.scores));
         });
