@@ -95,6 +95,11 @@ class Bundle(bitquake.Case):
             openmp = [name for name in libraries if OPENMP.match(name)]
             self.assertEqual(len(openmp), program.parent.name == "libexec", f"{program.name}: {openmp}")
 
+    def test_has_the_plug_in_for_cuda_devices(self):
+        plug_in = self.bundle / "lib" / "libbitquake_cuda.so"
+        symbols = subprocess.run(["nm", "-D", plug_in], capture_output=True, text=True, check=True)
+        self.assertIn("T BitquakeMakeGraphRecorder", symbols.stdout)
+
     def test_takes_its_own_libraries_before_those_of_the_environment(self):
         (self.folder / "libprotobuf.so.32").touch()
         (self.folder / "libabsl_base.so.20220623").touch()
