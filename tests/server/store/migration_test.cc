@@ -114,7 +114,7 @@ TEST(Migration, EachOlderVersionKeepsEveryValueOfEveryRow) {
   }
 }
 
-TEST(Migration, ANewerSchemaIsRefusedNamingBothVersions) {
+TEST(Migration, ANewerSchemaIsRefusedNamingBothVersionsAndLeftAlone) {
   ScratchFolder folder;
   absl::StatusOr<Database> db = Database::Open(folder.Path("newer.db"), Database::Mode::kReadWrite);
   ASSERT_TRUE(Migrate(*db).ok());
@@ -123,6 +123,7 @@ TEST(Migration, ANewerSchemaIsRefusedNamingBothVersions) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("version 1000"));
   EXPECT_THAT(std::string(refused.message()), HasSubstr(absl::StrCat("knows ", SchemaVersion())));
+  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), 1000);
 }
 
 // A step that fails leaves the version before it, whole.

@@ -255,25 +255,28 @@ TEST_F(WriterTest, TheEndHookAndTheReplyAreToldThatACommitFailed) {
   EXPECT_EQ(ended_.back(), absl::StatusCode::kOk);
 }
 
-TEST_F(WriterTest, UrgentRequestsGoBeforePatientOnes) {
+// One patient request goes with the transaction under way; then those that are urgent come first.
+TEST_F(WriterTest, UrgentRequestsGoBeforePatientOnesThatWait) {
   Hold();
   std::vector<std::string> order;  // the writer's thread's until the replies have come
-  absl::BlockingCounter replies(4);
+  absl::BlockingCounter replies(5);
   const auto submit = [&](const std::string& name, Writer::Priority priority) {
     writer_->Submit(
-        [&order, name](Database&) {
+        [&, name](Database&) {
           order.push_back(name);
+          clock_.Advance(absl::Milliseconds(50));
           return absl::OkStatus();
         },
         [&](const absl::Status&) { replies.DecrementCount(); }, priority);
   };
-  submit("patient 1", Writer::Priority::kPatient);
+  for (const char* name : {"patient 1", "patient 2", "patient 3"}) {
+    submit(name, Writer::Priority::kPatient);
+  }
   submit("urgent 1", Writer::Priority::kUrgent);
-  submit("patient 2", Writer::Priority::kPatient);
   submit("urgent 2", Writer::Priority::kUrgent);
   Release();
   replies.Wait();
-  EXPECT_THAT(order, ElementsAre("urgent 1", "urgent 2", "patient 1", "patient 2"));
+  EXPECT_THAT(order, ElementsAre("patient 1", "urgent 1", "urgent 2", "patient 2", "patient 3"));
 }
 
 // Of 1000 patient requests that wait, each of which takes longer than a transaction has for them,
