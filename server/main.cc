@@ -9,6 +9,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -23,7 +24,10 @@
 #include "server/scheduler/coordinator.h"
 #include "server/service/address.h"
 #include "server/service/grpc_server.h"
-#include "server/store/migrations.h"
+#include "server/store/backup.h"
+#include "server/store/check.h"
+#include "server/store/file_system.h"
+#include "server/store/open_store.h"
 #include "spdlog/spdlog.h"
 
 namespace bitquake {
@@ -39,6 +43,9 @@ struct Flags {
   double lease_work_seconds = 20;
   int64_t max_lease_jobs = SchedulerOptions().max_lease_jobs;
   int ready_fd = -1;
+  std::string backup;
+  std::string restore;
+  bool check = false;
 };
 
 // One server a database, by whatever path: the lock is held as long as the process lives.
@@ -62,6 +69,35 @@ absl::StatusOr<int> LockDatabase(const std::string& database) {
   return fd;
 }
 
+// --backup, --restore and --check do one thing with the database, and end.
+absl::Status BackUp(const Flags& flags) {
+  RETURN_IF_ERROR(Backup(flags.database, flags.backup));
+  std::cout << flags.backup << ": a backup of " << flags.database << "\n";
+  return absl::OkStatus();
+}
+
+absl::Status RestoreTo(const Flags& flags) {
+  ASSIGN_OR_RETURN(const int lock, LockDatabase(flags.database));
+  absl::Cleanup unlock = [lock] { close(lock); };
+  RETURN_IF_ERROR(CheckLocalDisk(flags.database));
+  RETURN_IF_ERROR(Restore(flags.restore, flags.database));
+  std::cout << flags.database << ": restored from " << flags.restore << "\n";
+  return absl::OkStatus();
+}
+
+absl::Status Check(const Flags& flags) {
+  ASSIGN_OR_RETURN(Database db, Database::Open(flags.database, Database::Mode::kReadOnly));
+  ASSIGN_OR_RETURN(const std::vector<std::string> findings, CheckStore(db));
+  for (const std::string& finding : findings) {
+    std::cout << flags.database << ": " << finding << "\n";
+  }
+  if (!findings.empty()) {
+    return absl::DataLossError(absl::StrCat(flags.database, ": is damaged", kRestoreRemedy));
+  }
+  std::cout << flags.database << ": ok\n";
+  return absl::OkStatus();
+}
+
 absl::Status Serve(const Flags& flags) {
   if (!flags.insecure) {
     RETURN_IF_ERROR(CheckPlainTextAddress(flags.listen));
@@ -69,10 +105,9 @@ absl::Status Serve(const Flags& flags) {
   RETURN_IF_ERROR(CheckNobodyListens(flags.listen));
   ASSIGN_OR_RETURN(const int lock, LockDatabase(flags.database));
   absl::Cleanup unlock = [lock] { close(lock); };
-  ASSIGN_OR_RETURN(Database db, Database::Open(flags.database, Database::Mode::kReadWrite));
-  RETURN_IF_ERROR(Migrate(db));
-
   SystemClock clock;
+  ASSIGN_OR_RETURN(Database db, OpenStore(flags.database, clock));
+
   SchedulerOptions options;
   options.lease = absl::Seconds(flags.lease_seconds);
   options.lease_work = absl::Seconds(flags.lease_work_seconds);
@@ -130,13 +165,27 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--ready-fd", flags.ready_fd,
                  "write the bound port to this file descriptor when serving, and close it");
+  CLI::Option* backup = app.add_option(
+      "--backup", flags.backup,
+      "copy the database to this new file, also while a server works on it, and end");
+  CLI::Option* restore = app.add_option("--restore", flags.restore,
+                                        "make a new database of this backup at --db, and end")
+                             ->excludes(backup);
+  app.add_flag("--check", flags.check,
+               "look at every row of the database, also while a server works on it, and end; exit "
+               "code 1 if one is not as it was written")
+      ->excludes(backup)
+      ->excludes(restore);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   bitquake::StartLogging("bitquake-server", flags.log_file);
-  const absl::Status status = bitquake::Serve(flags);
+  const absl::Status status = flags.check              ? bitquake::Check(flags)
+                              : !flags.backup.empty()  ? bitquake::BackUp(flags)
+                              : !flags.restore.empty() ? bitquake::RestoreTo(flags)
+                                                       : bitquake::Serve(flags);
   if (!status.ok()) {
     std::cerr << "bitquake-server: " << status.message() << "\n";
     return 1;

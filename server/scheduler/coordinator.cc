@@ -153,13 +153,15 @@ CoordinatorCounters Coordinator::counters() {
 }
 
 template <typename T>
-void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply) {
+void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply,
+                      Writer::Priority priority) {
   auto answer = std::make_shared<T>();
   writer_->Submit(
       [question = std::move(question), answer](Database& db) { return question(db, *answer); },
       [answer, reply = std::move(reply)](const absl::Status& status) {
         status.ok() ? reply(std::move(*answer)) : reply(status);
-      });
+      },
+      priority);
 }
 
 void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
@@ -195,7 +197,7 @@ void Coordinator::GetCampaign(std::string campaign, Reply<CampaignSnapshot> repl
         ASSIGN_OR_RETURN(snapshot, Snapshot(db, campaign));
         return absl::OkStatus();
       },
-      std::move(reply));
+      std::move(reply), Writer::Priority::kPatient);
 }
 
 void Coordinator::ListCampaigns(int64_t before, int limit, Reply<Page> reply) {
@@ -219,7 +221,7 @@ void Coordinator::ListCampaigns(int64_t before, int limit, Reply<Page> reply) {
         }
         return absl::OkStatus();
       },
-      std::move(reply));
+      std::move(reply), Writer::Priority::kPatient);
 }
 
 void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
@@ -235,7 +237,7 @@ void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
         }
         return absl::OkStatus();
       },
-      std::move(reply));
+      std::move(reply), Writer::Priority::kPatient);
 }
 
 int64_t Coordinator::Watch(std::string campaign, Watcher changed) {

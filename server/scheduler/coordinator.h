@@ -136,7 +136,8 @@ class Coordinator {
 
   // Asks on the writer's thread; replies with the answer after the commit, or with the error.
   template <typename T>
-  void Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply);
+  void Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply,
+           Writer::Priority priority = Writer::Priority::kUrgent);
 
   absl::Status Load(Database& db);
   absl::Duration Tick(Database& db);

@@ -13,6 +13,7 @@
 #include "common/campaign/campaign.h"
 #include "server/service/results_reactor.h"
 #include "server/service/translate.h"
+#include "server/store/snapshot.h"
 #include "server/store/trial_reader.h"
 
 namespace bitquake {
@@ -125,11 +126,10 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
 
 absl::StatusOr<TrialRecord> FindTrial(const std::string& database,
                                       const v1::GetTrialRequest& request) {
-  ASSIGN_OR_RETURN(Database db, Database::Open(database, Database::Mode::kReadOnly));
-  // One snapshot of the store for all of it.
-  RETURN_IF_ERROR(db.Run("BEGIN"));
-  ASSIGN_OR_RETURN(TrialRecord record,
-                   ReadTrial(db, request.campaign_id(), request.cell(), request.trial()));
+  const SystemClock clock;
+  ASSIGN_OR_RETURN(Snapshot snapshot, Snapshot::Open(database, &clock));
+  ASSIGN_OR_RETURN(TrialRecord record, ReadTrial(snapshot.db(), request.campaign_id(),
+                                                 request.cell(), request.trial()));
   ASSIGN_OR_RETURN(const Campaign campaign,
                    ParseCampaign(record.setup.resolved_json, request.campaign_id()));
   if (request.trial() >= static_cast<uint32_t>(campaign.trials.max)) {

@@ -8,9 +8,18 @@
 
 namespace bitquake {
 
-ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details)
-    : database_(std::move(database)), snapshot_(std::move(snapshot)), details_(details) {
-  reader_ = std::thread([this] { Finish(ToGrpc(Read())); });
+ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details,
+                               SnapshotLimits limits)
+    : database_(std::move(database)),
+      snapshot_(std::move(snapshot)),
+      details_(details),
+      limits_(limits) {
+  reader_ = std::thread([this] {
+    const absl::Status status = Read();
+    view_.reset();
+    AwaitWritten();
+    Finish(ToGrpc(status));
+  });
 }
 
 void ResultsReactor::OnWriteDone(bool ok) {
@@ -31,10 +40,20 @@ absl::Status ResultsReactor::Send(const v1::ResultBatch& batch) {
     writing_ = true;
   }
   StartWrite(&message_);
+  constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
+  absl::MutexLock lock(&mutex_);
+  const absl::Condition written(
+      +[](bool* writing) { return !*writing; }, &writing_);
+  while (!mutex_.AwaitWithTimeout(written, kBetweenLooks)) {
+    RETURN_IF_ERROR(view_->Check());
+  }
+  return broken_ ? absl::CancelledError("the reader went away") : absl::OkStatus();
+}
+
+void ResultsReactor::AwaitWritten() {
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(
       +[](bool* writing) { return !*writing; }, &writing_));
-  return broken_ ? absl::CancelledError("the reader went away") : absl::OkStatus();
 }
 
 absl::Status ResultsReactor::SendIfFull(v1::ResultBatch& batch, size_t& bytes) {
@@ -49,9 +68,9 @@ absl::Status ResultsReactor::SendIfFull(v1::ResultBatch& batch, size_t& bytes) {
 }
 
 absl::Status ResultsReactor::Read() {
-  ASSIGN_OR_RETURN(Database db, Database::Open(database_, Database::Mode::kReadOnly));
   // One snapshot of the store for all of it.
-  RETURN_IF_ERROR(db.Run("BEGIN"));
+  ASSIGN_OR_RETURN(view_, Snapshot::Open(database_, &clock_, limits_));
+  Database& db = view_->db();
   ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
   v1::ResultBatch batch;
   *batch.mutable_info() = ToProto(campaign);

@@ -3,14 +3,22 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/store/row_digest.h"
 
 namespace bitquake {
+namespace {
+
+constexpr int kBusyMilliseconds = 10'000;
+
+}  // namespace
 
 bool Row::IsNull(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
@@ -26,6 +34,19 @@ std::string Row::Text(int column) const {
 struct Database::Connection {
   sqlite3* handle = nullptr;
   absl::flat_hash_map<std::string, sqlite3_stmt*> statements;
+  std::function<absl::Status()> interrupt;
+  absl::Status interrupted;
+  int wal_pages = 0;
+
+  static int AskInterrupt(void* self) {
+    auto* connection = static_cast<Connection*>(self);
+    connection->interrupted = connection->interrupt();
+    return connection->interrupted.ok() ? 0 : 1;
+  }
+  static int NoteCommit(void* self, sqlite3*, const char*, int pages) {
+    static_cast<Connection*>(self)->wal_pages = pages;
+    return SQLITE_OK;
+  }
 
   ~Connection() {
     for (auto& [sql, statement] : statements) {
@@ -54,30 +75,51 @@ absl::StatusOr<Database> Database::Open(const std::string& path, Mode mode) {
   if (code != SQLITE_OK) {
     return db.Error("cannot open");
   }
-  sqlite3_extended_result_codes(db.connection_->handle, 1);
-  sqlite3_busy_timeout(db.connection_->handle, 10'000);
+  sqlite3* handle = db.connection_->handle;
+  sqlite3_extended_result_codes(handle, 1);
+  sqlite3_busy_timeout(handle, kBusyMilliseconds);
+  if (AddRowDigest(handle) != SQLITE_OK) {
+    return db.Error("row_digest");
+  }
   if (mode == Mode::kReadWrite) {
     RETURN_IF_ERROR(db.RunScript(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
         "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;"));
+    // In place of SQLite's own checkpoints at every thousandth page.
+    sqlite3_wal_hook(handle, &Connection::NoteCommit, db.connection_.get());
   }
   return db;
 }
 
 absl::Status Database::Error(absl::string_view what) const {
   sqlite3* handle = connection_->handle;
-  const std::string message = absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle));
+  std::string message = absl::StrCat(path_, ": ", what, ": ", sqlite3_errmsg(handle));
   switch (sqlite3_errcode(handle) & 0xff) {  // the primary code of the extended one
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(absl::StrCat(message, "; free some space"));
+    case SQLITE_NOMEM:
+      return absl::ResourceExhaustedError(message);
     case SQLITE_CORRUPT:
-      return absl::DataLossError(absl::StrCat(message, "; restore a backup"));
+      return absl::DataLossError(absl::StrCat(message, kRestoreRemedy));
     case SQLITE_NOTADB:
-      return absl::FailedPreconditionError(message);
+      return absl::FailedPreconditionError(
+          absl::StrCat(message, "; name another file, or, if it was one", kRestoreRemedy));
+    case SQLITE_IOERR: {
+      const int error = sqlite3_system_errno(handle);
+      if (error != 0) {
+        absl::StrAppend(&message, " (", std::strerror(error), ")");
+      }
+      return error == ENOSPC || error == EDQUOT
+                 ? absl::ResourceExhaustedError(absl::StrCat(message, "; free some space"))
+                 : absl::UnavailableError(message);
+    }
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_IOERR:
+    case SQLITE_PROTOCOL:
       return absl::UnavailableError(message);
+    case SQLITE_INTERRUPT:
+      return connection_->interrupted.ok() ? absl::CancelledError(message)
+                                           : connection_->interrupted;
     case SQLITE_CANTOPEN:
       return absl::NotFoundError(message);
     case SQLITE_CONSTRAINT:
@@ -188,5 +230,32 @@ bool Database::in_transaction() const { return sqlite3_get_autocommit(connection
 
 int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(connection_->handle); }
 int64_t Database::changes() const { return sqlite3_changes64(connection_->handle); }
+
+void Database::SetInterrupt(std::function<absl::Status()> interrupt) {
+  constexpr int kInstructionsBetween = 20'000;  // well under a millisecond
+  connection_->interrupt = std::move(interrupt);
+  sqlite3_progress_handler(connection_->handle, kInstructionsBetween,
+                           connection_->interrupt ? &Connection::AskInterrupt : nullptr,
+                           connection_.get());
+}
+
+absl::Status Database::Checkpoint(CheckpointMode mode) {
+  sqlite3* handle = connection_->handle;
+  sqlite3_busy_timeout(handle, 0);
+  const int code = sqlite3_wal_checkpoint_v2(
+      handle, nullptr,
+      mode == CheckpointMode::kPassive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE,
+      nullptr, nullptr);
+  const absl::Status status = code == SQLITE_OK ? absl::OkStatus() : Error("checkpoint");
+  sqlite3_busy_timeout(handle, kBusyMilliseconds);
+  if (status.ok() && mode == CheckpointMode::kTruncate) {
+    connection_->wal_pages = 0;
+  }
+  return status;
+}
+
+int64_t Database::wal_pages() const { return connection_->wal_pages; }
+
+sqlite3* Database::handle() const { return connection_->handle; }
 
 }  // namespace bitquake

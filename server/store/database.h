@@ -29,6 +29,10 @@ struct Blob {
   absl::string_view bytes;
 };
 
+// How to go on without a damaged file; ends a sentence of an error.
+inline constexpr char kRestoreRemedy[] =
+    "; move it away and restore a backup: bitquake-server --restore BACKUP --db NEW";
+
 // A value to bind; text and blobs are not owned and must outlive the call.
 class Value {
  public:
@@ -73,8 +77,9 @@ class Database {
  public:
   enum class Mode { kReadWrite, kReadOnly };
 
-  // Opens (kReadWrite: creates) a file, in WAL mode with synchronous=FULL and foreign keys on.
-  // Errors: NotFound, FailedPrecondition (not a database), and as of Run.
+  // Opens (kReadWrite: creates) a file, in WAL mode with synchronous=FULL and foreign keys on. The
+  // WAL is written back by Checkpoint alone, and by closing. Errors: NotFound, FailedPrecondition
+  // (not a database), and as of Run.
   static absl::StatusOr<Database> Open(const std::string& path, Mode mode);
 
   Database(Database&&) noexcept;
@@ -83,8 +88,8 @@ class Database {
 
   const std::string& path() const { return path_; }
 
-  // Errors of all calls: ResourceExhausted (disk full), DataLoss (damaged file), Unavailable (busy,
-  // I/O), AlreadyExists (a constraint), Internal.
+  // Errors of all calls: ResourceExhausted (disk or quota full, no memory), DataLoss (damaged
+  // file), Unavailable (busy, I/O), AlreadyExists (a constraint), Internal.
   absl::Status Run(absl::string_view sql, Values values = {});
   absl::Status ForEach(absl::string_view sql, Values values,
                        const std::function<absl::Status(const Row&)>& row);
@@ -102,6 +107,18 @@ class Database {
 
   int64_t last_insert_id() const;
   int64_t changes() const;  // rows that the last Run changed
+
+  // Asked now and then while a statement runs; an error ends the statement, and is its error.
+  void SetInterrupt(std::function<absl::Status()> interrupt);
+
+  // Writes the WAL back to the file, as far as readers allow, without waiting for any; kTruncate:
+  // and empties it. Errors: as of Run; Unavailable if kTruncate met a reader.
+  enum class CheckpointMode { kPassive, kTruncate };
+  absl::Status Checkpoint(CheckpointMode mode);
+  // Pages in the WAL after this connection's last commit.
+  int64_t wal_pages() const;
+
+  sqlite3* handle() const;  // for this folder alone
 
  private:
   struct Connection;

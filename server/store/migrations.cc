@@ -1,10 +1,12 @@
 #include "server/store/migrations.h"
 
-#include <array>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
+#include "server/store/row_digest.h"
 
 namespace bitquake {
 namespace {
@@ -252,11 +254,41 @@ ALTER TABLE cells ADD COLUMN look_square_sum REAL NOT NULL DEFAULT 0;
 ALTER TABLE cells ADD COLUMN look_cube_sum REAL NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<const char*, 3> kMigrations = {kVersion1, kVersion2, kVersion3};
+// Rows that prove themselves (row_digest.h), and stores that can be told apart.
+std::string Version4() {
+  std::string sql = R"sql(
+CREATE TABLE store (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  identity TEXT NOT NULL,                  -- of this store alone; a restored one has another
+  restores INTEGER NOT NULL DEFAULT 0      -- backups that it went through
+) STRICT;
+INSERT INTO store (one, identity) VALUES (1, lower(hex(randomblob(16))));
+)sql";
+  for (const DigestedTable& table : kDigestedTables) {
+    const std::string new_key =
+        absl::StrCat("NEW.", absl::StrReplaceAll(table.key, {{", ", ", NEW."}}));
+    const std::string new_columns =
+        absl::StrCat("NEW.", absl::StrReplaceAll(table.columns, {{", ", ", NEW."}}));
+    absl::StrAppend(&sql, "ALTER TABLE ", table.name,
+                    " ADD COLUMN row_digest INTEGER NOT NULL DEFAULT 0;\nUPDATE ", table.name,
+                    " SET row_digest = row_digest(", table.columns, ");\nCREATE TRIGGER digest_",
+                    table.name, " AFTER INSERT ON ", table.name, " BEGIN UPDATE ", table.name,
+                    " SET row_digest = row_digest(", new_columns, ") WHERE (", table.key, ") = (",
+                    new_key, "); END;\n");
+  }
+  return sql;
+}
+
+// In their order, from version 1.
+const std::vector<std::string>& Migrations() {
+  static const auto* migrations =
+      new std::vector<std::string>{kVersion1, kVersion2, kVersion3, Version4()};
+  return *migrations;
+}
 
 }  // namespace
 
-int SchemaVersion() { return static_cast<int>(kMigrations.size()); }
+int SchemaVersion() { return static_cast<int>(Migrations().size()); }
 
 absl::Status Migrate(Database& db) {
   ASSIGN_OR_RETURN(const auto application, db.QueryInt("PRAGMA application_id"));
@@ -273,9 +305,15 @@ absl::Status Migrate(Database& db) {
                      SchemaVersion(), "; use a newer bitquake-server"));
   }
   for (int64_t next = version + 1; next <= SchemaVersion(); ++next) {
-    RETURN_IF_ERROR(db.RunScript(absl::StrCat("BEGIN IMMEDIATE; ", kMigrations[next - 1],
-                                              "PRAGMA application_id = ", kApplicationId,
-                                              "; PRAGMA user_version = ", next, "; COMMIT;")));
+    const absl::Status step = db.RunScript(absl::StrCat(
+        "BEGIN IMMEDIATE; ", Migrations()[next - 1], "PRAGMA application_id = ", kApplicationId,
+        "; PRAGMA user_version = ", next, "; COMMIT;"));
+    if (!step.ok()) {
+      if (db.in_transaction()) {
+        db.Run("ROLLBACK").IgnoreError();
+      }
+      return step;
+    }
   }
   return absl::OkStatus();
 }

@@ -13,6 +13,13 @@ namespace bitquake {
 namespace {
 
 constexpr size_t kMostRequestsTogether = 2048;
+// Patient requests in a transaction: none begins after that time, or after so many.
+constexpr absl::Duration kPatientTime = absl::Milliseconds(5);
+constexpr int kMostPatientTogether = 64;
+
+constexpr int64_t kPagesBetweenWriteBacks = 1000;
+constexpr int64_t kMostWalPages = (64 << 20) / 4096;  // above it the WAL is emptied when it can be
+constexpr absl::Duration kBetweenTruncations = absl::Seconds(1);
 
 }  // namespace
 
@@ -23,11 +30,12 @@ Writer::Writer(Database db, const Clock* clock, WriterHooks hooks)
 
 Writer::~Writer() { Stop(); }
 
-void Writer::Submit(Request request, Reply reply) {
+void Writer::Submit(Request request, Reply reply, Priority priority) {
   {
     absl::MutexLock lock(&mutex_);
     if (!stopping_) {
-      queue_.push_back({std::move(request), std::move(reply)});
+      auto& queue = priority == Priority::kUrgent ? urgent_ : patient_;
+      queue.push_back({std::move(request), std::move(reply)});
       return;
     }
   }
@@ -70,7 +78,9 @@ Writer::Statistics Writer::statistics() const {
   return statistics_;
 }
 
-bool Writer::HasWork() const { return !queue_.empty() || stopping_ || woken_; }
+bool Writer::HasWork() const {
+  return !urgent_.empty() || !patient_.empty() || stopping_ || woken_;
+}
 
 void Writer::Loop() {
   for (;;) {
@@ -80,32 +90,85 @@ void Writer::Loop() {
       mutex_.AwaitWithTimeout(absl::Condition(this, &Writer::HasWork),
                               std::max(absl::ZeroDuration(), next_tick_ - clock_->Monotonic()));
       woken_ = false;
-      if (queue_.empty() && stopping_) {
+      if (urgent_.empty() && patient_.empty() && stopping_) {
         break;
       }
-      const size_t count = std::min(queue_.size(), kMostRequestsTogether);
+      const size_t count = std::min(urgent_.size(), kMostRequestsTogether);
       for (size_t i = 0; i < count; ++i) {
-        batch.push_back(std::move(queue_.front()));
-        queue_.pop_front();
+        batch.push_back(std::move(urgent_.front()));
+        urgent_.pop_front();
       }
     }
     Transact(std::move(batch));
+    WriteBack();
   }
-  const absl::Status checkpoint = db_.RunScript("PRAGMA wal_checkpoint(TRUNCATE)");
+  const absl::Status checkpoint = db_.Checkpoint(Database::CheckpointMode::kTruncate);
   if (!checkpoint.ok()) {
     spdlog::warn("checkpoint at the end: {}", std::string(checkpoint.message()));
   }
 }
 
-absl::Status Writer::RunTogether(const std::deque<Pending>& batch,
-                                 std::vector<absl::Status>& results) {
-  // A statement that finds the disk full may take the whole transaction with it. What follows would
-  // then commit by itself, and what came before must not be acknowledged.
-  for (size_t i = 0; i < batch.size(); ++i) {
-    results[i] = db_.InSavepoint(batch[i].request);
-    if (!db_.in_transaction()) {
-      return results[i];
+// A reader may hold some of the WAL: then it is tried again. What cannot be written back, as to a
+// full disk, stays in the WAL, where it is as safe.
+void Writer::WriteBack() {
+  const int64_t pages = db_.wal_pages();
+  if (pages < written_back_) {
+    written_back_ = 0;  // the WAL began anew
+  }
+  absl::Status status = write_back_status_;
+  if (pages - written_back_ >= kPagesBetweenWriteBacks) {
+    written_back_ = pages;
+    status = db_.Checkpoint(Database::CheckpointMode::kPassive);
+  }
+  const absl::Duration now = clock_->Monotonic();
+  if (pages > kMostWalPages && now >= next_truncate_) {
+    next_truncate_ = now + kBetweenTruncations;
+    const absl::Status emptied = db_.Checkpoint(Database::CheckpointMode::kTruncate);
+    if (emptied.ok()) {
+      written_back_ = 0;
+      status = emptied;
     }
+  }
+  if (db_.wal_pages() > kMostWalPages) {
+    next_tick_ = std::min(next_tick_, next_truncate_);
+  }
+  if (status != write_back_status_) {
+    write_back_status_ = status;
+    if (!status.ok()) {
+      spdlog::warn("the WAL cannot be written back: {}", std::string(status.message()));
+    }
+  }
+}
+
+std::optional<Writer::Pending> Writer::TakePatient() {
+  absl::MutexLock lock(&mutex_);
+  if (patient_.empty()) {
+    return std::nullopt;
+  }
+  std::optional<Pending> first = std::move(patient_.front());
+  patient_.pop_front();
+  return first;
+}
+
+// A statement that finds the disk full may take the whole transaction with it. What follows would
+// then commit by itself, and what came before must not be acknowledged.
+absl::Status Writer::RunOne(const Pending& pending, std::vector<absl::Status>& results) {
+  results.push_back(db_.InSavepoint(pending.request));
+  return db_.in_transaction() ? absl::OkStatus() : results.back();
+}
+
+absl::Status Writer::RunTogether(std::deque<Pending>& batch, std::vector<absl::Status>& results) {
+  for (const Pending& pending : batch) {
+    RETURN_IF_ERROR(RunOne(pending, results));
+  }
+  const absl::Duration patient_end = clock_->Monotonic() + kPatientTime;
+  for (int i = 0; i == 0 || (i < kMostPatientTogether && clock_->Monotonic() < patient_end); ++i) {
+    std::optional<Pending> patient = TakePatient();
+    if (!patient.has_value()) {
+      break;
+    }
+    batch.push_back(*std::move(patient));
+    RETURN_IF_ERROR(RunOne(batch.back(), results));
   }
   next_tick_ = hooks_.tick(db_);
   return db_.in_transaction() ? absl::OkStatus()
@@ -116,7 +179,7 @@ absl::Status Writer::RunTogether(const std::deque<Pending>& batch,
 void Writer::Transact(std::deque<Pending> batch) {
   const absl::Duration start = clock_->Monotonic();
   absl::Status status = db_.Run("BEGIN IMMEDIATE");
-  std::vector<absl::Status> results(batch.size(), status);
+  std::vector<absl::Status> results;  // of the batch, as far as it ran
   if (status.ok()) {
     status = RunTogether(batch, results);
     if (status.ok()) {
@@ -124,6 +187,10 @@ void Writer::Transact(std::deque<Pending> batch) {
     }
     if (!status.ok() && db_.in_transaction()) {
       db_.Run("ROLLBACK").IgnoreError();
+    }
+  } else if (batch.empty()) {
+    if (std::optional<Pending> patient = TakePatient(); patient.has_value()) {
+      batch.push_back(*std::move(patient));  // to be told
     }
   }
   if (!status.ok()) {
@@ -139,7 +206,8 @@ void Writer::Transact(std::deque<Pending> batch) {
   }
   hooks_.ended(status);
   for (size_t i = 0; i < batch.size(); ++i) {
-    batch[i].reply(results[i].ok() ? status : results[i]);
+    const bool has_own_error = i < results.size() && !results[i].ok();
+    batch[i].reply(has_own_error ? results[i] : status);
   }
 }
 

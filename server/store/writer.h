@@ -5,11 +5,20 @@
 // share it, each in a savepoint of its own, so that a request that fails leaves no trace and harms
 // no other. Replies are sent after the commit: commit, then acknowledge. An error for which SQLite
 // gives up the whole transaction, as a full disk, is the reply to all that shared it.
+//
+// Urgent requests (leases, outcomes, heartbeats) wait for no patient one (what people look at) but
+// the one that runs: each transaction takes all that are urgent first, then patient ones for a few
+// milliseconds, at least one. So neither kind waits for ever.
+//
+// The thread also writes the WAL back, after the replies of a transaction, so that the WAL holds
+// little more than the 4 MiB written since. While a reader needs more it grows, at most to what
+// Snapshot allows and those 4 MiB.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -42,8 +51,11 @@ class Writer {
   Writer(Database db, const Clock* clock, WriterHooks hooks);
   ~Writer();  // Stop()
 
-  // The reply is called once, on the writer's thread. After Stop it is Unavailable.
-  void Submit(Request request, Reply reply);
+  enum class Priority { kUrgent, kPatient };
+
+  // The reply is called once, on the writer's thread. After Stop it is Unavailable. Requests of one
+  // priority run in their order.
+  void Submit(Request request, Reply reply, Priority priority = Priority::kUrgent);
   absl::Status SubmitAndWait(Request request);
 
   // Lets tick run now.
@@ -70,8 +82,11 @@ class Writer {
 
   void Loop();
   void Transact(std::deque<Pending> batch);
-  // In an open transaction; an error if it must be rolled back.
-  absl::Status RunTogether(const std::deque<Pending>& batch, std::vector<absl::Status>& results);
+  // In an open transaction; an error if it must be rolled back. Adds patient requests to the batch.
+  absl::Status RunTogether(std::deque<Pending>& batch, std::vector<absl::Status>& results);
+  absl::Status RunOne(const Pending& pending, std::vector<absl::Status>& results);
+  std::optional<Pending> TakePatient();
+  void WriteBack();
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Database db_;  // the thread's alone
@@ -79,12 +94,17 @@ class Writer {
   const WriterHooks hooks_;
 
   mutable absl::Mutex mutex_;
-  std::deque<Pending> queue_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Pending> urgent_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Pending> patient_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   Statistics statistics_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_commit_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration next_tick_;  // the thread's alone
+  // The thread's alone:
+  absl::Duration next_tick_;
+  int64_t written_back_ = 0;  // pages of the WAL, the last time
+  absl::Duration next_truncate_ = -absl::InfiniteDuration();
+  absl::Status write_back_status_;  // as logged
   std::thread thread_;
 };
 

@@ -28,7 +28,10 @@ AttentionDistances Distances(double first) {
 
 }  // namespace
 
-TestCoordinator::TestCoordinator(SchedulerOptions options) : options_(options) { Restart(); }
+TestCoordinator::TestCoordinator(SchedulerOptions options, const std::string& path)
+    : options_(options), path_(path.empty() ? folder_.Path("test.db") : path) {
+  Restart();
+}
 
 void TestCoordinator::Restart(int64_t spare_pages) {
   coordinator_.reset();

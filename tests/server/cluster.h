@@ -90,7 +90,8 @@ class TestCoordinator {
  public:
   static constexpr int64_t kEndlessPages = 1'000'000;
 
-  explicit TestCoordinator(SchedulerOptions options = {});
+  // On the store at `path`; by default on one of its own.
+  explicit TestCoordinator(SchedulerOptions options = {}, const std::string& path = "");
 
   Coordinator* operator->() { return coordinator_.get(); }
   Coordinator* get() { return coordinator_.get(); }
@@ -113,7 +114,7 @@ class TestCoordinator {
  private:
   const SchedulerOptions options_;
   ScratchFolder folder_;
-  const std::string path_ = folder_.Path("test.db");
+  const std::string path_;
   FakeClock clock_;
   std::unique_ptr<Coordinator> coordinator_;
 };

@@ -136,17 +136,6 @@ TEST_F(DatabaseTest, WhatWasWrittenIsThereAfterReopening) {
   EXPECT_EQ(**db->QueryInt("SELECT unix_ms FROM alarms"), 7);
 }
 
-TEST_F(DatabaseTest, ASchemaNewerThanTheProgramIsRefusedAndLeftAlone) {
-  auto db = Open();
-  ASSERT_TRUE(Migrate(*db).ok());
-  const int newer = SchemaVersion() + 1;
-  ASSERT_TRUE(db->RunScript("PRAGMA user_version = " + std::to_string(newer)).ok());
-  const absl::Status refused = Migrate(*db);
-  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("newer"));
-  EXPECT_EQ(**db->QueryInt("PRAGMA user_version"), newer);
-}
-
 TEST_F(DatabaseTest, ADatabaseOfSomethingElseIsRefusedAndLeftAlone) {
   auto db = Open();
   ASSERT_TRUE(db->RunScript("CREATE TABLE songs (title TEXT)").ok());

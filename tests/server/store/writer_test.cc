@@ -255,6 +255,87 @@ TEST_F(WriterTest, TheEndHookAndTheReplyAreToldThatACommitFailed) {
   EXPECT_EQ(ended_.back(), absl::StatusCode::kOk);
 }
 
+// One patient request goes with the transaction under way; then those that are urgent come first.
+TEST_F(WriterTest, UrgentRequestsGoBeforePatientOnesThatWait) {
+  Hold();
+  std::vector<std::string> order;  // the writer's thread's until the replies have come
+  absl::BlockingCounter replies(5);
+  const auto submit = [&](const std::string& name, Writer::Priority priority) {
+    writer_->Submit(
+        [&, name](Database&) {
+          order.push_back(name);
+          clock_.Advance(absl::Milliseconds(50));
+          return absl::OkStatus();
+        },
+        [&](const absl::Status&) { replies.DecrementCount(); }, priority);
+  };
+  for (const char* name : {"patient 1", "patient 2", "patient 3"}) {
+    submit(name, Writer::Priority::kPatient);
+  }
+  submit("urgent 1", Writer::Priority::kUrgent);
+  submit("urgent 2", Writer::Priority::kUrgent);
+  Release();
+  replies.Wait();
+  EXPECT_THAT(order, ElementsAre("patient 1", "urgent 1", "urgent 2", "patient 2", "patient 3"));
+}
+
+// Of 1000 patient requests that wait, each of which takes longer than a transaction has for them,
+// an urgent one waits for one; and they go on while urgent ones keep coming.
+TEST_F(WriterTest, AnUrgentRequestWaitsForOnePatientOneAndNeitherForEver) {
+  constexpr int kPatient = 1000;
+  Hold();
+  int patient = 0;  // that ran; the writer's thread's until the replies have come
+  std::vector<int> ran_before_urgent;
+  absl::BlockingCounter replies(2 * kPatient);
+  const auto answered = [&](const absl::Status& status) {
+    EXPECT_TRUE(status.ok()) << status;
+    replies.DecrementCount();
+  };
+  for (int i = 0; i < kPatient; ++i) {
+    writer_->Submit(
+        [&](Database&) {
+          ++patient;
+          clock_.Advance(absl::Milliseconds(50));
+          writer_->Submit(
+              [&, then = patient](Database&) {
+                ran_before_urgent.push_back(patient - then);
+                return absl::OkStatus();
+              },
+              answered);
+          return absl::OkStatus();
+        },
+        answered, Writer::Priority::kPatient);
+  }
+  Release();
+  replies.Wait();
+  EXPECT_EQ(patient, kPatient);
+  EXPECT_EQ(ran_before_urgent.size(), static_cast<size_t>(kPatient));
+  EXPECT_THAT(ran_before_urgent, Each(0));
+}
+
+// A disk that takes nothing is told to patient requests, too.
+TEST_F(WriterTest, PatientRequestsAreAnsweredAlsoIfNoTransactionBegins) {
+  ASSERT_TRUE(
+      writer_->SubmitAndWait([](Database& db) { return db.RunScript("PRAGMA busy_timeout = 0"); })
+          .ok());
+  absl::StatusOr<Database> other = Database::Open(path_, Database::Mode::kReadWrite);
+  ASSERT_TRUE(other->Run("BEGIN IMMEDIATE").ok());  // now nobody else can
+  for (const auto priority : {Writer::Priority::kUrgent, Writer::Priority::kPatient}) {
+    absl::Notification done;
+    absl::Status status;
+    writer_->Submit([](Database&) { return absl::OkStatus(); },
+                    [&](const absl::Status& answer) {
+                      status = answer;
+                      done.Notify();
+                    },
+                    priority);
+    ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(60)));
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  }
+  ASSERT_TRUE(other->Run("COMMIT").ok());
+  EXPECT_TRUE(writer_->SubmitAndWait(Insert(1)).ok());
+}
+
 TEST_F(WriterTest, StopDoesWhatWasSubmittedThenAnswersUnavailable) {
   Hold();
   absl::BlockingCounter replies(50);

@@ -1,0 +1,40 @@
+// row_digest(a, b, ...): an SQL function of a row's values, by which the store knows a row that was
+// changed behind its back. The schema's triggers store it beside what was measured; --check
+// computes it again. An integrity check of SQLite's sees the structure of a file, and not its
+// numbers.
+#pragma once
+
+struct sqlite3;
+
+namespace bitquake {
+
+// A table whose rows carry the digest of what never changes in them, in the column row_digest.
+struct DigestedTable {
+  const char* name;
+  const char* key;      // columns
+  const char* columns;  // the key's and the digested ones
+};
+
+// What campaigns and numbers are made of. What else the store counts follows from these.
+inline constexpr DigestedTable kDigestedTables[] = {
+    {"campaigns", "id", "id, resolved"},
+    {"models", "campaign, model", "campaign, model, digest, config, tensors, chunk"},
+    {"cells", "id",
+     "id, variant, position, fault, granularity, granularity_index, target, bits, ber"},
+    {"goldens", "variant, fold",
+     "variant, fold, job, images, top1, top5, digest, worker, device_kind, predictions, seconds"},
+    {"outcomes", "job",
+     "job, cell, trial, fold, images, top1, top5, golden_top1, golden_top5, sdc, right_to_wrong, "
+     "wrong_to_right, due, inferences, digest, worker, device_kind, seconds"},
+    {"trials", "cell, trial", "cell, trial, flips, flips_per_bit, faults_digest"},
+    {"fold_images", "campaign, fold", "campaign, fold, images, labels"},
+    {"outcome_images", "job", "job, correct, same"},
+    {"golden_attention", "variant, fold", "variant, fold, heads, sums"},
+    {"outcome_attention", "job", "job, heads, sums"},
+};
+
+// Adds the function to a connection: an INTEGER, the first 64 bits of an XXH3-128 over types,
+// lengths and bytes. Returns SQLite's code.
+int AddRowDigest(sqlite3* handle);
+
+}  // namespace bitquake

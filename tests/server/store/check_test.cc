@@ -1,0 +1,257 @@
+#include "server/store/check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/store/migrations.h"
+#include "server/store/open_store.h"
+#include "tests/server/cluster.h"
+
+namespace bitquake {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+std::vector<std::string> Findings(const std::string& path) {
+  absl::StatusOr<Database> db = Database::Open(path, Database::Mode::kReadOnly);
+  EXPECT_TRUE(db.ok()) << db.status();
+  auto findings = CheckStore(*db);
+  EXPECT_TRUE(findings.ok()) << findings.status();
+  return findings.value_or(std::vector<std::string>{});
+}
+
+// A coordinator in the middle of a campaign that keeps all details: leases are held, one was lost,
+// jobs failed, an outcome came twice.
+class CheckTest : public testing::Test {
+ protected:
+  CheckTest() {
+    coordinator_.Submit(kKeepingCampaign);
+    TestWorker worker(&coordinator_, "first");
+    const auto grant = worker.WorkUntil(JobKind::kTrials);
+    EXPECT_TRUE(worker.Answer(*grant, grant->jobs[0]).ok());
+    EXPECT_TRUE(worker.Answer(*grant, grant->jobs[0]).ok());
+    EXPECT_TRUE(worker.Fail(*grant, "an error").ok());
+    TestWorker second(&coordinator_, "second");
+    for (auto lease = second.Lease(); lease != nullptr; lease = second.Lease()) {
+      second.AnswerAll(*lease);
+      if (++leases_ == 2) {
+        break;
+      }
+    }
+    held_ = second.Lease();
+  }
+
+  // Changes the store behind the back of its writer.
+  void Tamper(const std::string& sql) {
+    absl::StatusOr<Database> db = Database::Open(coordinator_.path(), Database::Mode::kReadWrite);
+    ASSERT_TRUE(db.ok()) << db.status();
+    const absl::Status done = db->RunScript("PRAGMA foreign_keys = OFF; " + sql);
+    ASSERT_TRUE(done.ok()) << done;
+  }
+
+  std::string Path() const { return coordinator_.path(); }
+
+  TestCoordinator coordinator_;
+  int leases_ = 0;
+  std::unique_ptr<LeaseGrant> held_;
+};
+
+TEST_F(CheckTest, AStoreAtWorkHasNoFindings) {
+  EXPECT_GT(coordinator_.Query("SELECT count(*) FROM outcomes"), 1);
+  EXPECT_GT(coordinator_.Query("SELECT count(*) FROM outcome_images"), 1);
+  EXPECT_THAT(Findings(Path()), IsEmpty());
+}
+
+TEST_F(CheckTest, NorHasOneThatIsDone) {
+  held_ = nullptr;
+  coordinator_.Advance(absl::Seconds(100));
+  TestWorker third(&coordinator_, "third");
+  third.WorkToEnd();
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM campaigns WHERE state = 'done'"), 1);
+  EXPECT_THAT(Findings(Path()), IsEmpty());
+}
+
+TEST_F(CheckTest, NorOneWhoseCampaignWasCancelled) {
+  const auto id = coordinator_.Submit(kSmallCampaign, "another");
+  EXPECT_TRUE(coordinator_.Control(id, Coordinator::Command::kCancel).ok());
+  EXPECT_THAT(Findings(Path()), IsEmpty());
+}
+
+TEST_F(CheckTest, EachNumberThatIsChangedIsFound) {
+  const std::pair<const char*, const char*> tampered[] = {
+      {"UPDATE outcomes SET sdc = sdc + 1 WHERE job = (SELECT min(job) FROM outcomes)",
+       "table outcomes, row"},
+      {"UPDATE outcomes SET digest = 'x' WHERE job = (SELECT min(job) FROM outcomes)",
+       "table outcomes, row"},
+      {"UPDATE goldens SET predictions = x'00' WHERE fold = 0", "table goldens, row"},
+      {"UPDATE trials SET flips = flips + 1", "table trials, row"},
+      {"UPDATE trials SET top1 = top1 + 1", "sums of a trial over its folds"},
+      {"UPDATE trials SET folds_done = folds_done + 1", "folds of a trial"},
+      {"UPDATE cells SET ber = 0.5", "table cells, row"},
+      {"UPDATE cells SET loss_sum = loss_sum + 1", "sums of a cell over its trials"},
+      {"UPDATE cells SET trials_done = trials_done + 1", "sums of a cell over its trials"},
+      {"UPDATE campaigns SET resolved = resolved || ' '", "table campaigns, row"},
+      {"UPDATE campaigns SET jobs_done = jobs_done + 1", "jobs done of campaign"},
+      {"UPDATE campaigns SET images_done = images_done - 1", "images done of campaign"},
+      {"UPDATE campaigns SET jobs_poisoned = 1", "jobs set aside of campaign"},
+      {"UPDATE batches SET ready = ready + 1 WHERE kind = 2", "ready jobs of batch"},
+      {"UPDATE outcome_images SET correct = x'ff'", "table outcome_images, row"},
+      {"UPDATE outcome_attention SET sums = zeroblob(96)", "table outcome_attention, row"},
+      {"UPDATE golden_attention SET heads = 1", "table golden_attention, row"},
+      {"UPDATE fold_images SET labels = zeroblob(20)", "table fold_images, row"},
+      {"UPDATE models SET chunk = 8", "table models, row"},
+      {"DELETE FROM leases", "leased jobs without their lease"},
+      {"DELETE FROM trials", "outcomes without a trial"},
+      {"DELETE FROM outcome_images; DELETE FROM outcome_attention; DELETE FROM outcomes WHERE job "
+       "= (SELECT min(job) FROM outcomes)",
+       "folds of a trial"},
+      {"INSERT INTO jobs (id, batch, cell, trial, fold) SELECT o.job, (SELECT max(id) FROM "
+       "batches), o.cell, o.trial, o.fold FROM outcomes o LIMIT 1",
+       "jobs that are done and still open"},
+      {"DELETE FROM models", "refers to no row of models|jobs done of campaign"},
+      {"DELETE FROM variants WHERE measured = 1", "refers to no row of variants"},
+  };
+  const std::string copy = Path() + ".copy";
+  for (const auto& [sql, finding] : tampered) {
+    ASSERT_THAT(Findings(Path()), IsEmpty());
+    {
+      absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadOnly);
+      ASSERT_TRUE(db.ok());
+      std::filesystem::remove(copy);
+      ASSERT_TRUE(db->Run("VACUUM INTO ?", {copy}).ok());
+    }
+    absl::StatusOr<Database> db = Database::Open(copy, Database::Mode::kReadWrite);
+    ASSERT_TRUE(db.ok()) << db.status();
+    const absl::Status done = db->RunScript(absl::StrCat("PRAGMA foreign_keys = OFF; ", sql));
+    ASSERT_TRUE(done.ok()) << done;
+    auto findings = CheckStore(*db);
+    ASSERT_TRUE(findings.ok()) << findings.status();
+    const std::string all = absl::StrJoin(*findings, "\n");
+    EXPECT_THAT(all, testing::ContainsRegex(finding)) << sql;
+  }
+}
+
+// What SQLite's own check does not see.
+TEST_F(CheckTest, AFlippedBitInAStoredNumberIsFound) {
+  coordinator_->Stop();  // all is in the one file
+  std::fstream file(Path(), std::ios::binary | std::ios::in | std::ios::out);
+  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  const size_t at = bytes.find("faults 1 0");
+  ASSERT_NE(at, std::string::npos);
+  file.seekp(static_cast<std::streamoff>(at + 7));
+  file.put(bytes[at + 7] ^ 4);
+  file.close();
+  absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadOnly);
+  EXPECT_THAT(*CheckPages(*db), IsEmpty());
+  EXPECT_THAT(*CheckStore(*db), Contains(HasSubstr("table trials, row [1,0]")));
+}
+
+TEST_F(CheckTest, ADamagedPageIsRefusedAtTheStartWithTheRemedy) {
+  coordinator_->Stop();
+  const auto pages = static_cast<int64_t>(std::filesystem::file_size(Path()) / 4096);
+  ASSERT_GT(pages, 20);
+  std::string bytes;
+  {
+    std::ifstream file(Path(), std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  int refused = 0;
+  for (int64_t page = 0; page < pages; ++page) {
+    std::string damaged = bytes;
+    damaged.replace(static_cast<size_t>(page) * 4096, 512, 512, '\x5a');
+    const std::string path = Path() + ".damaged";
+    std::ofstream(path, std::ios::binary) << damaged;
+    const SystemClock clock;
+    const absl::StatusOr<Database> db = OpenStore(path, clock);
+    if (!db.ok()) {
+      ++refused;
+      EXPECT_THAT(db.status().code(), testing::AnyOf(absl::StatusCode::kDataLoss,
+                                                     absl::StatusCode::kFailedPrecondition));
+      EXPECT_THAT(std::string(db.status().message()), HasSubstr(path));
+      EXPECT_THAT(std::string(db.status().message()), HasSubstr("--restore BACKUP"));
+    }
+    std::filesystem::remove(path);
+    std::filesystem::remove(path + "-wal");
+    std::filesystem::remove(path + "-shm");
+  }
+  EXPECT_EQ(refused, pages);
+}
+
+TEST_F(CheckTest, AnotherSchemaIsNotChecked) {
+  const std::string copy = Path() + ".old";
+  std::filesystem::copy_file(std::string(BITQUAKE_SOURCE_DIR) + "/tests/data/store/version_1.db",
+                             copy);
+  absl::StatusOr<Database> db = Database::Open(copy, Database::Mode::kReadOnly);
+  ASSERT_TRUE(db.ok()) << db.status();
+  const auto findings = CheckStore(*db);
+  EXPECT_EQ(findings.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(findings.status().message()), HasSubstr("version 1"));
+}
+
+// A million jobs, of which half have outcomes.
+TEST(StartTest, AMillionJobsAreReadyWithinFiveSeconds) {
+  ScratchFolder folder;
+  const std::string path = folder.Path("large.db");
+  const SystemClock clock;
+  {
+    absl::StatusOr<Database> db = OpenStore(path, clock);
+    ASSERT_TRUE(db.ok()) << db.status();
+    const absl::Status made = db->RunScript(R"sql(
+      PRAGMA synchronous = OFF;
+      BEGIN;
+      INSERT INTO campaigns (ordinal, id, request_id, name, resolved, state, submitted_unix_ms)
+        VALUES (1, 'c', 'r', 'n', '{}', 'running', 0);
+      INSERT INTO variants (id, campaign, model, format, measured) VALUES (1, 'c', 'm', 'int8', 1);
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+        INSERT INTO cells (id, variant, position, fault, granularity, granularity_index, target,
+          bits, ber) SELECT i, 1, i, 'bit_flip', 'block', 0, 'blocks.' || i, 8, 1e-3 FROM n;
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO batches (id, campaign, variant, kind, fold, ready) SELECT i, 'c', 1, 2, 0, 250
+          FROM n;
+      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499999)
+        INSERT INTO jobs (id, batch, cell, trial, fold) SELECT 1000000 + i, 1 + i / 250, 1 + i %
+          1000, i / 1000, 1 FROM n;
+      WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499999)
+        INSERT INTO outcomes (job, cell, trial, fold, images, top1, top5, golden_top1, golden_top5,
+          sdc, right_to_wrong, wrong_to_right, due, inferences, digest, worker, device_kind,
+          seconds) SELECT 1 + i, 1 + i % 1000, i / 1000, 0, 5000, 4000, 4800, 4100, 4900, 120, 110,
+          10, 0, 5000, printf('%032x', i), 'worker', 'cpu', 0.25 FROM n;
+      COMMIT;)sql");
+    ASSERT_TRUE(made.ok()) << made;
+  }
+  const absl::Duration start = clock.Monotonic();
+  absl::StatusOr<Database> db = OpenStore(path, clock);
+  ASSERT_TRUE(db.ok()) << db.status();
+  const auto coordinator = Coordinator::Start(*std::move(db), &clock, {});
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  EXPECT_TRUE((*coordinator)->ready().ok());
+  const absl::Duration took = clock.Monotonic() - start;
+  EXPECT_LT(took, absl::Seconds(5)) << std::filesystem::file_size(path) << " bytes";
+  RecordProperty("seconds", absl::StrCat(absl::ToDoubleSeconds(took)));
+  std::cout << "ready in " << took << ", " << std::filesystem::file_size(path) << " bytes\n";
+}
+
+// However large the store: the clock says that the time is over at the first look.
+TEST(StartTest, TheLookAtAStoreEndsWhenItsTimeIsOver) {
+  ScratchFolder folder;
+  const SystemClock clock;
+  absl::StatusOr<Database> db = OpenStore(folder.Path("large.db"), clock);
+  ASSERT_TRUE(db->RunScript("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+                            "i < 100000) INSERT INTO alarms (unix_ms, kind, worker, detail) SELECT "
+                            "i, 'k', 'w', 'd' FROM n")
+                  .ok());
+  EXPECT_TRUE(QuickCheck(*db, absl::ZeroDuration(), clock).ok());
+  EXPECT_TRUE(QuickCheck(*db, absl::Seconds(60), clock).ok());
+  EXPECT_TRUE(db->Run("SELECT 1").ok());  // no interrupt stays behind
+}
+
+}  // namespace
+}  // namespace bitquake
