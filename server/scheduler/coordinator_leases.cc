@@ -1,7 +1,9 @@
 // Workers and leases: who may work, what they get, and when it ends.
 #include <algorithm>
 #include <optional>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -33,9 +35,14 @@ bool Coordinator::Live(const WorkerState& worker) const {
   return worker.last_seen + options_.lease >= clock_->Monotonic();
 }
 
-int Coordinator::LiveWorkers() const {
-  return static_cast<int>(std::count_if(workers_.begin(), workers_.end(),
-                                        [this](const auto& entry) { return Live(entry.second); }));
+int Coordinator::LiveWorkers() {
+  if (!remembered_.live_workers.has_value()) {
+    const absl::Duration oldest = clock_->Monotonic() - options_.lease;
+    remembered_.live_workers = static_cast<int>(
+        std::count_if(workers_.begin(), workers_.end(),
+                      [oldest](const auto& entry) { return entry.second.last_seen >= oldest; }));
+  }
+  return *remembered_.live_workers;
 }
 
 absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity) {
@@ -122,60 +129,64 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
 // outcome is pinned, to be compared with.
 absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
     Database& db, const WorkerState& worker) {
-  std::vector<std::pair<std::string, bool>> campaigns;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT id, state = 'running' FROM campaigns WHERE state IN ('probing', 'running') ORDER BY "
-      "ordinal",
-      {}, [&](const Row& row) {
-        campaigns.emplace_back(row.Text(0), row.Int(1) != 0);
-        return absl::OkStatus();
-      }));
-  std::optional<Candidate> found;
-  for (const auto& [campaign, running] : campaigns) {
+  ASSIGN_OR_RETURN(const OpenCampaigns* open, Open(db));
+  for (const auto& [campaign, running] : *open) {
     if (worker.excluded.count(campaign) > 0) {
       continue;
     }
-    ASSIGN_OR_RETURN(const int64_t ready, MakeReadyJobs(db, campaign, running));
-    RETURN_IF_ERROR(db.ForEach(
-        "SELECT id, variant, kind, fold FROM batches b WHERE campaign = ? AND ready > 0 AND "
-        "(kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND g.fold = "
-        "b.fold)) ORDER BY kind, variant <> ?, id LIMIT 1",
-        {campaign, worker.variant}, [&, id = campaign, ready = ready](const Row& row) {
-          const auto kind = static_cast<JobKind>(row.Int(2));
-          found = Candidate{row.Int(0), id, row.Int(1), kind, static_cast<int>(row.Int(3)), ready};
-          return absl::OkStatus();
-        }));
-    if (found.has_value()) {
-      break;
+    ASSIGN_OR_RETURN(const ReadyBatches* ready, MakeReadyJobs(db, campaign, running));
+    auto rank = [&](const ReadyBatch& batch) {
+      return std::pair(batch.kind, batch.variant != worker.variant);
+    };
+    const ReadyBatch* best = nullptr;
+    for (const auto& [id, batch] : ready->by_id) {
+      if (batch.comparable && (best == nullptr || rank(batch) < rank(*best))) {
+        best = &batch;
+      }
+    }
+    if (best != nullptr) {
+      return Candidate{best->id, campaign, best->variant, best->kind, best->fold, ready->ready};
     }
   }
-  return found;
+  return std::nullopt;
 }
 
-// How many jobs are ready, after more were made of a running campaign that had few.
-absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::string& campaign,
-                                                   bool running) {
-  for (;;) {
-    ASSIGN_OR_RETURN(
-        const auto ready,
-        db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
-    if (!running || ready.value_or(0) >= ReadyJobs(options_, LiveWorkers())) {
-      return ready.value_or(0);
+absl::StatusOr<ReadyBatches*> Coordinator::MakeReadyJobs(Database& db, const std::string& campaign,
+                                                         bool running) {
+  ASSIGN_OR_RETURN(ReadyBatches * batches, ReadyOf(db, campaign));
+  while (running && batches->ready < options_.ready_jobs) {
+    ASSIGN_OR_RETURN(const bool made, MakeWave(db, campaign));
+    if (!made) {
+      return batches;
     }
-    ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
-    bool more = false;
-    if (IsPlanned(*parsed)) {
-      ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, campaign));
-      if (plan != nullptr) {
-        ASSIGN_OR_RETURN(more, plan->MakeJobs(db, options_.pairs_per_wave));
-      }
-    } else {
-      ASSIGN_OR_RETURN(more, ExpandWave(db, campaign, options_.pairs_per_wave));
-    }
-    if (!more) {
-      return ready.value_or(0);
-    }
+    RETURN_IF_ERROR(ReadReadyBatches(db, campaign, *batches));
   }
+  if (running && batches->ready < ReadyJobs(options_, LiveWorkers())) {
+    short_of_jobs_ = campaign;
+  }
+  return batches;
+}
+
+absl::StatusOr<bool> Coordinator::MakeWave(Database& db, const std::string& campaign) {
+  ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
+  if (!IsPlanned(*parsed)) {
+    return ExpandWave(db, campaign, *parsed, options_.pairs_per_wave);
+  }
+  ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, campaign));
+  return plan == nullptr ? absl::StatusOr<bool>(false)
+                         : plan->MakeJobs(db, options_.pairs_per_wave);
+}
+
+absl::Status Coordinator::MakeJobsAhead(Database& db) {
+  const std::string campaign = std::exchange(short_of_jobs_, "");
+  if (campaign.empty()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const bool made, MakeWave(db, campaign));
+  const auto remembered = remembered_.ready.find(campaign);
+  return made && remembered != remembered_.ready.end()
+             ? ReadReadyBatches(db, campaign, remembered->second)
+             : absl::OkStatus();
 }
 
 absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& worker,
@@ -184,15 +195,16 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& 
     return 1;
   }
   std::string model;
-  double images_per_job = 0;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT v.model, c.images, json_array_length(c.fold_sizes) FROM variants v JOIN campaigns c "
-      "ON c.id = v.campaign WHERE v.id = ?",
-      {work.variant}, [&](const Row& row) {
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT model FROM variants WHERE id = ?", {work.variant}, [&](const Row& row) {
         model = row.Text(0);
-        images_per_job = row.Int(2) > 0 ? static_cast<double>(row.Int(1)) / row.Double(2) : 0;
         return absl::OkStatus();
       }));
+  ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, work.campaign));
+  const bool known = facts != nullptr && facts->images > 0;
+  const double images_per_job =
+      known ? static_cast<double>(facts->images) / static_cast<double>(facts->fold_sizes.size())
+            : 0;
   const auto speed = worker.images_per_second.find(model);
   return LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
                    images_per_job, work.ready_in_campaign, LiveWorkers());
@@ -204,32 +216,34 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& 
 // takes few others with it, and in the end is known by name.
 absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                               int64_t most) {
-  std::vector<int64_t> batches = {work.batch};
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT id FROM batches b WHERE campaign = ? AND kind = ? AND variant = ? AND ready > 0 AND "
-      "id <> ? AND (kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND "
-      "g.fold = b.fold)) ORDER BY fold <> ?, fold, id LIMIT 64",
-      {work.campaign, static_cast<int>(work.kind), work.variant, work.batch, work.fold},
-      [&](const Row& row) {
-        batches.push_back(row.Int(0));
-        return absl::OkStatus();
-      }));
+  ASSIGN_OR_RETURN(ReadyBatches * ready, ReadyOf(db, work.campaign));
+  std::vector<ReadyBatch*> alike;
+  for (auto& [id, batch] : ready->by_id) {
+    if (batch.comparable && batch.kind == work.kind && batch.variant == work.variant) {
+      alike.push_back(&batch);
+    }
+  }
+  auto rank = [&](const ReadyBatch* batch) {
+    return std::tuple(batch->id != work.batch, batch->fold != work.fold, batch->fold, batch->id);
+  };
+  constexpr size_t kMostBatches = 65;
+  const size_t looked_at = std::min(alike.size(), kMostBatches);
+  std::partial_sort(alike.begin(), alike.begin() + static_cast<std::ptrdiff_t>(looked_at),
+                    alike.end(), [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+  alike.resize(looked_at);
   int64_t jobs = 0;
   std::optional<bool> suspects;  // what this lease holds; the first batch decides
-  for (const int64_t batch : batches) {
+  for (ReadyBatch* batch : alike) {
     if (jobs >= most) {
       break;
     }
+    RETURN_IF_ERROR(ReadReadyJobs(db, *batch));
     int failures = 0;
     int losses = 0;
-    RETURN_IF_ERROR(db.ForEach(
-        "SELECT coalesce(max(failures), 0), coalesce(max(losses), 0) FROM jobs WHERE batch = ? AND "
-        "state = 'ready'",
-        {batch}, [&](const Row& row) {
-          failures = static_cast<int>(row.Int(0));
-          losses = static_cast<int>(row.Int(1));
-          return absl::OkStatus();
-        }));
+    for (const ReadyBatch::Job& job : *batch->jobs) {
+      failures = std::max(failures, job.failures);
+      losses = std::max(losses, job.losses);
+    }
     if (!suspects.has_value()) {
       suspects = failures + losses > 0;
     }
@@ -239,15 +253,33 @@ absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const
     if (jobs >= most) {
       break;
     }
-    RETURN_IF_ERROR(
-        db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id IN (SELECT id FROM jobs WHERE "
-               "batch = ? AND state = 'ready' AND (failures + losses > 0) = ? ORDER BY failures + "
-               "losses DESC, id LIMIT ?)",
-               {lease, batch, *suspects, most - jobs}));
-    jobs += db.changes();
-    RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
+    ASSIGN_OR_RETURN(const int64_t taken, TakeFromBatch(db, lease, *batch, *suspects, most - jobs));
+    jobs += taken;
+    ready->ready -= taken;
+    if (batch->ready == 0) {
+      ready->by_id.erase(batch->id);
+    }
   }
   return jobs;
+}
+
+absl::StatusOr<int64_t> Coordinator::TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
+                                                   bool suspects, int64_t most) {
+  std::vector<ReadyBatch::Job> left;
+  int64_t taken = 0;
+  for (const ReadyBatch::Job& job : *batch.jobs) {
+    if (taken >= most || job.suspect() != suspects) {
+      left.push_back(job);
+      continue;
+    }
+    RETURN_IF_ERROR(
+        db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id = ?", {lease, job.id}));
+    ++taken;
+  }
+  batch.jobs = std::move(left);
+  batch.ready -= taken;
+  RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = ready - ? WHERE id = ?", {taken, batch.id}));
+  return taken;
 }
 
 absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
@@ -322,6 +354,9 @@ absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
     leases_.erase(state);
   }
   work_may_be_ready_ = true;
+  if (!held.empty()) {
+    Forget();
+  }
   return absl::OkStatus();
 }
 
@@ -368,6 +403,7 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
     ASSIGN_OR_RETURN(const auto batch, db.QueryInt("SELECT batch FROM jobs WHERE id = ?", {job}));
     RETURN_IF_ERROR(db.Run(kSetReady, {batch.value_or(0)}));
     work_may_be_ready_ = true;
+    Forget();
   }
   return absl::OkStatus();
 }
@@ -375,16 +411,19 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
 absl::Status Coordinator::ServeWaiters(Database& db) {
   const absl::Duration now = clock_->Monotonic();
   const bool look = std::exchange(work_may_be_ready_, false);
+  bool nothing_is_ready = false;  // for a worker that may work on all campaigns
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = it->second;
     const bool late = waiter.deadline <= now;
-    if (!look && !late) {
+    const auto known = workers_.find(waiter.worker);
+    const bool choosy = known == workers_.end() || !known->second.excluded.empty();
+    if (!late && (!look || (nothing_is_ready && !choosy))) {
       ++it;
       continue;
     }
     absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
     const absl::Status tried = db.InSavepoint([&](Database& db) {
-      return WithPlans([&] {
+      return AsStep([&] {
         grant = TryLease(db, waiter.worker, waiter.request_number);
         return grant.status();
       });
@@ -392,7 +431,9 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
     if (grant.ok() && !tried.ok()) {
       return tried;
     }
-    if (grant.ok() && *grant == nullptr && !late) {
+    const bool found_nothing = grant.ok() && *grant == nullptr;
+    nothing_is_ready = nothing_is_ready || (found_nothing && !choosy);
+    if (found_nothing && !late) {
       ++it;
       continue;
     }
