@@ -33,6 +33,9 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Database db, con
 Coordinator::~Coordinator() { Stop(); }
 
 void Coordinator::Stop() {
+  if (writer_ == nullptr) {
+    return;  // the store could not be read
+  }
   writer_->Submit(
       [this](Database&) {
         stopping_ = true;

@@ -157,6 +157,14 @@ class Coordinator {
                                                        int64_t request_number);
   absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
                                                           int64_t request_number);
+  absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
+  absl::Status EndLease(Database& db, int64_t lease, bool lost);
+  absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost);
+  absl::Status ExpireLeases(Database& db);
+  absl::Status ServeWaiters(Database& db);
+  absl::Status ReleaseRetries(Database& db);
+
+  // coordinator_work.cc
   absl::StatusOr<std::optional<Candidate>> FindWork(Database& db, const WorkerState& worker);
   // What is ready of a campaign, after more was made of a running one that had little.
   absl::StatusOr<ReadyBatches*> MakeReadyJobs(Database& db, const std::string& campaign,
@@ -170,12 +178,10 @@ class Coordinator {
                                    int64_t most);
   absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
                                         bool suspects, int64_t most);
-  absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
-  absl::Status EndLease(Database& db, int64_t lease, bool lost);
-  absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost);
-  absl::Status ExpireLeases(Database& db);
-  absl::Status ServeWaiters(Database& db);
-  absl::Status ReleaseRetries(Database& db);
+  absl::StatusOr<ReadyBatches*> ReadyOf(Database& db, const std::string& campaign);
+  // Adds those that were made since.
+  absl::Status ReadReadyBatches(Database& db, const std::string& campaign, ReadyBatches& batches);
+  absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
 
   // coordinator_reports.cc
   struct JobRow;
@@ -227,10 +233,6 @@ class Coordinator {
   // Campaigns that work can be had of, in the order of submission, and whether they are running.
   using OpenCampaigns = std::vector<std::pair<std::string, bool>>;
   absl::StatusOr<const OpenCampaigns*> Open(Database& db);
-  absl::StatusOr<ReadyBatches*> ReadyOf(Database& db, const std::string& campaign);
-  // Adds those that were made since.
-  absl::Status ReadReadyBatches(Database& db, const std::string& campaign, ReadyBatches& batches);
-  absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
   // Runs steps in a savepoint. If they fail, what they changed in the store is undone, and so is
   // what memory has of it: counts, what is remembered, plans.
   absl::Status AsStep(const std::function<absl::Status()>& steps);

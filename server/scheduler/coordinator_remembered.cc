@@ -69,53 +69,6 @@ absl::StatusOr<const Coordinator::OpenCampaigns*> Coordinator::Open(Database& db
   return &*remembered_.open;
 }
 
-absl::StatusOr<ReadyBatches*> Coordinator::ReadyOf(Database& db, const std::string& campaign) {
-  const auto found = remembered_.ready.find(campaign);
-  if (found != remembered_.ready.end()) {
-    return &found->second;
-  }
-  ReadyBatches batches;
-  RETURN_IF_ERROR(ReadReadyBatches(db, campaign, batches));
-  return &(remembered_.ready[campaign] = std::move(batches));
-}
-
-absl::Status Coordinator::ReadReadyBatches(Database& db, const std::string& campaign,
-                                           ReadyBatches& batches) {
-  const int64_t after = batches.by_id.empty() ? 0 : batches.by_id.rbegin()->first;
-  return db.ForEach(
-      "SELECT id, variant, kind, fold, ready, kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE "
-      "g.variant = b.variant AND g.fold = b.fold) FROM batches b WHERE campaign = ? AND ready > 0 "
-      "AND id > ?",
-      {campaign, after}, [&](const Row& row) {
-        ReadyBatch batch;
-        batch.id = row.Int(0);
-        batch.variant = row.Int(1);
-        batch.kind = static_cast<JobKind>(row.Int(2));
-        batch.fold = static_cast<int>(row.Int(3));
-        batch.ready = row.Int(4);
-        batch.comparable = row.Int(5) != 0;
-        batches.ready += batch.ready;
-        batches.by_id.emplace(batch.id, std::move(batch));
-        return absl::OkStatus();
-      });
-}
-
-absl::Status Coordinator::ReadReadyJobs(Database& db, ReadyBatch& batch) {
-  if (batch.jobs.has_value()) {
-    return absl::OkStatus();
-  }
-  std::vector<ReadyBatch::Job> jobs;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT id, failures, losses FROM jobs WHERE batch = ? AND state = 'ready' ORDER "
-      "BY failures + losses DESC, id",
-      {batch.id}, [&](const Row& row) {
-        jobs.push_back({row.Int(0), static_cast<int>(row.Int(1)), static_cast<int>(row.Int(2))});
-        return absl::OkStatus();
-      }));
-  batch.jobs = std::move(jobs);
-  return absl::OkStatus();
-}
-
 absl::Status Coordinator::AsStep(const std::function<absl::Status()>& steps) {
   std::set<std::string> used_before = std::exchange(plans_used_, {});
   const Unwritten before = unwritten_;
