@@ -33,6 +33,9 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Database db, con
 Coordinator::~Coordinator() { Stop(); }
 
 void Coordinator::Stop() {
+  if (writer_ == nullptr) {
+    return;  // the store could not be read
+  }
   writer_->Submit(
       [this](Database&) {
         stopping_ = true;
@@ -56,6 +59,7 @@ absl::Status Coordinator::Load(Database& db) {
   leases_.clear();
   retries_.clear();
   plans_.clear();
+  Forget();
   const absl::Duration now = clock_->Monotonic();
   // A restart forgets when leases began: each gets its whole time again, for its worker to renew.
   RETURN_IF_ERROR(db.ForEach(
@@ -95,7 +99,8 @@ absl::Duration Coordinator::Tick(Database& db) {
     if (!db.in_transaction()) {
       return;  // the step before lost it, as on a full disk
     }
-    const absl::Status status = db.InSavepoint([&](Database& db) { return (this->*step)(db); });
+    const absl::Status status =
+        db.InSavepoint([&](Database& db) { return AsStep([&] { return (this->*step)(db); }); });
     if (!status.ok()) {
       spdlog::error("{}: {}", what, std::string(status.message()));
       reload_ = true;
@@ -107,7 +112,16 @@ absl::Duration Coordinator::Tick(Database& db) {
   }
   attempt("ending leases", &Coordinator::ExpireLeases);
   attempt("releasing retries", &Coordinator::ReleaseRetries);
+  if (db.in_transaction()) {
+    const absl::Status written = WriteCounts(db);
+    if (!written.ok()) {
+      // Outcomes without their counts must not be committed.
+      spdlog::error("counting: {}", std::string(written.message()));
+      db.Run("ROLLBACK").IgnoreError();
+    }
+  }
   attempt("leasing to those who wait", &Coordinator::ServeWaiters);
+  attempt("making jobs", &Coordinator::MakeJobsAhead);
   NotifyWatchers(db);
 
   absl::Duration next = clock_->Monotonic() + kLongestSleep;
@@ -127,8 +141,11 @@ absl::Duration Coordinator::Tick(Database& db) {
 }
 
 void Coordinator::Ended(const absl::Status& status) {
+  remembered_.live_workers.reset();
   if (!status.ok()) {
     reload_ = true;
+    unwritten_ = Unwritten();
+    Forget();
   }
   std::vector<std::function<void(const absl::Status&)>> replies;
   replies.swap(after_commit_);
@@ -156,12 +173,12 @@ template <typename T>
 void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply<T> reply,
                       Writer::Priority priority) {
   auto answer = std::make_shared<T>();
-  writer_->Submit(
-      [question = std::move(question), answer](Database& db) { return question(db, *answer); },
-      [answer, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(std::move(*answer)) : reply(status);
-      },
-      priority);
+  writer_->Submit([this, question = std::move(question),
+                   answer](Database& db) { return AsStep([&] { return question(db, *answer); }); },
+                  [answer, reply = std::move(reply)](const absl::Status& status) {
+                    status.ok() ? reply(std::move(*answer)) : reply(status);
+                  },
+                  priority);
 }
 
 void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
@@ -173,6 +190,7 @@ void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::s
         if (added) {
           spdlog::info("campaign {} submitted", id);
           work_may_be_ready_ = true;
+          Forget();
         }
         return absl::OkStatus();
       },
@@ -184,6 +202,7 @@ void Coordinator::Control(std::string campaign, Command command, Reply<CampaignS
       [this, campaign = std::move(campaign), command](Database& db,
                                                       CampaignSnapshot& snapshot) -> absl::Status {
         RETURN_IF_ERROR(ApplyControl(db, campaign, command));
+        Forget();
         ASSIGN_OR_RETURN(snapshot, Snapshot(db, campaign));
         return absl::OkStatus();
       },
@@ -247,7 +266,11 @@ int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
         if (stopping_) {
           return absl::UnavailableError(kStopping);
         }
-        ASSIGN_OR_RETURN(CampaignSnapshot snapshot, Snapshot(db, campaign));
+        CampaignSnapshot snapshot;
+        RETURN_IF_ERROR(AsStep([&]() -> absl::Status {
+          ASSIGN_OR_RETURN(snapshot, Snapshot(db, campaign));
+          return absl::OkStatus();
+        }));
         const bool ended = snapshot.ended();
         // What is told now was committed before, or is told again after the commit that follows.
         changed(std::move(snapshot));
@@ -275,11 +298,11 @@ void Coordinator::Unwatch(int64_t watcher) {
 }
 
 void Coordinator::Register(WorkerIdentity worker, Reply<absl::Duration> reply) {
-  writer_->Submit(
-      [this, worker = std::move(worker)](Database& db) { return ApplyRegister(db, worker); },
-      [this, reply = std::move(reply)](const absl::Status& status) {
-        status.ok() ? reply(options_.lease) : reply(status);
-      });
+  writer_->Submit([this, worker = std::move(worker)](
+                      Database& db) { return AsStep([&] { return ApplyRegister(db, worker); }); },
+                  [this, reply = std::move(reply)](const absl::Status& status) {
+                    status.ok() ? reply(options_.lease) : reply(status);
+                  });
 }
 
 int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Duration wait,
@@ -293,7 +316,7 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
         if (stopping_) {
           return absl::UnavailableError(kStopping);
         }
-        RETURN_IF_ERROR(WithPlans([&] {
+        RETURN_IF_ERROR(AsStep([&] {
           absl::StatusOr<std::unique_ptr<LeaseGrant>> tried = TryLease(db, worker, request_number);
           if (tried.ok()) {
             *grant = *std::move(tried);
@@ -355,7 +378,7 @@ void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
 
 void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {
   writer_->Submit([this, report = std::move(report)](
-                      Database& db) { return WithPlans([&] { return ApplyReport(db, report); }); },
+                      Database& db) { return AsStep([&] { return ApplyReport(db, report); }); },
                   std::move(reply));
 }
 

@@ -3,7 +3,8 @@
 // What must survive is in the store; memory holds only what a restart may forget: when leases end,
 // who is waiting, how fast workers are, and plans, which follow from the store. Everything runs on
 // the writer's thread, inside its transactions, so there is no other lock; replies are sent after
-// the commit. If a commit fails, memory is made anew from the store.
+// the commit. If a commit fails, memory is made anew from the store. What leases and reports look
+// up again and again is remembered, and counts of a transaction are written once (remembered.h).
 #pragma once
 
 #include <atomic>
@@ -22,6 +23,7 @@
 #include "common/base/clock.h"
 #include "common/campaign/campaign.h"
 #include "server/scheduler/policy.h"
+#include "server/scheduler/remembered.h"
 #include "server/scheduler/trial_plan.h"
 #include "server/scheduler/work.h"
 #include "server/store/database.h"
@@ -149,18 +151,13 @@ class Coordinator {
   struct Candidate;
   absl::StatusOr<WorkerState*> Known(const std::string& worker);
   bool Live(const WorkerState& worker) const;
-  int LiveWorkers() const;
+  int LiveWorkers();
   absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity);
   // Null if there is no work for the worker.
   absl::StatusOr<std::unique_ptr<LeaseGrant>> TryLease(Database& db, const std::string& worker_id,
                                                        int64_t request_number);
   absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
                                                           int64_t request_number);
-  absl::StatusOr<std::optional<Candidate>> FindWork(Database& db, const WorkerState& worker);
-  absl::StatusOr<int64_t> MakeReadyJobs(Database& db, const std::string& campaign, bool running);
-  absl::StatusOr<int64_t> LeaseSize(Database& db, const WorkerState& worker, const Candidate& work);
-  absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
-                                   int64_t most);
   absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
   absl::Status EndLease(Database& db, int64_t lease, bool lost);
   absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost);
@@ -168,8 +165,28 @@ class Coordinator {
   absl::Status ServeWaiters(Database& db);
   absl::Status ReleaseRetries(Database& db);
 
+  // coordinator_work.cc
+  absl::StatusOr<std::optional<Candidate>> FindWork(Database& db, const WorkerState& worker);
+  // What is ready of a campaign, after more was made of a running one that had little.
+  absl::StatusOr<ReadyBatches*> MakeReadyJobs(Database& db, const std::string& campaign,
+                                              bool running);
+  // The jobs of one more wave. False if all have been made.
+  absl::StatusOr<bool> MakeWave(Database& db, const std::string& campaign);
+  // So many workers need more jobs ready than a lease waits for: a wave in each transaction.
+  absl::Status MakeJobsAhead(Database& db);
+  absl::StatusOr<int64_t> LeaseSize(Database& db, const WorkerState& worker, const Candidate& work);
+  absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
+                                   int64_t most);
+  absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
+                                        bool suspects, int64_t most);
+  absl::StatusOr<ReadyBatches*> ReadyOf(Database& db, const std::string& campaign);
+  // Adds those that were made since.
+  absl::Status ReadReadyBatches(Database& db, const std::string& campaign, ReadyBatches& batches);
+  absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
+
   // coordinator_reports.cc
   struct JobRow;
+  struct StartedTrial;
   absl::Status ApplyReport(Database& db, const bitquake::Report& report);
   absl::Status ApplyProbe(Database& db, const bitquake::Report& report, const ProbeOutcome& probe);
   absl::Status ApplyGolden(Database& db, const bitquake::Report& report,
@@ -177,24 +194,27 @@ class Coordinator {
   absl::Status ApplyTrial(Database& db, const bitquake::Report& report,
                           const TrialOutcomeReport& trial);
   absl::Status ApplyLeaseEnd(Database& db, const bitquake::Report& report);
-  absl::Status AddToTrial(Database& db, const JobRow& job, const TrialOutcomeReport& outcome);
+  absl::Status AddToTrial(Database& db, const JobRow& job, const StartedTrial& started,
+                          const TrialOutcomeReport& outcome);
   absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
   // As FindJob; InvalidArgument if the job is another campaign's or of another kind.
   absl::StatusOr<std::unique_ptr<JobRow>> FindReported(Database& db, const bitquake::Report& report,
                                                        int64_t job, JobKind kind);
   // The job is done: it leaves the table.
   absl::Status RemoveJob(Database& db, const JobRow& job);
-  absl::StatusOr<int64_t> FoldImages(Database& db, const JobRow& job);
+  absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
   // What contradicts what is known of the job; empty if nothing does.
   absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
+                                          const StartedTrial& started,
                                           const TrialOutcomeReport& trial);
   absl::StatusOr<bool> AgreesWithGolden(Database& db, const bitquake::Report& report,
                                         const JobRow& job, const std::string& digest);
   absl::Status CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,
                               const std::string& digest);
   // Of an outcome, `run` of whose images went through the network: those measure speed.
-  absl::Status CountImages(Database& db, const bitquake::Report& report,
-                           const std::string& campaign, int64_t images, int64_t run);
+  void CountImages(const bitquake::Report& report, const std::string& campaign, int64_t images,
+                   int64_t run);
+  // When the transaction's counts are written.
   absl::Status FinishIfComplete(Database& db, const std::string& campaign);
 
   // coordinator_plans.cc
@@ -202,9 +222,23 @@ class Coordinator {
   absl::StatusOr<TrialPlan*> PlanOf(Database& db, const std::string& campaign);
   // Jobs in the end, of a campaign that has so many now: those, or as far as is known by now.
   absl::StatusOr<int64_t> ExpectedJobs(Database& db, const CampaignSnapshot& now);
-  // Runs steps that may use plans. If they fail, what they changed in the store is undone, and
-  // plans that they used are made anew.
-  absl::Status WithPlans(const std::function<absl::Status()>& steps);
+
+  // coordinator_remembered.cc
+  // After whatever changed ready batches, goldens or states of campaigns by other ways than those
+  // below.
+  void Forget();
+  // Null if there is no such campaign.
+  absl::StatusOr<const CampaignFacts*> FactsOf(Database& db, const std::string& campaign);
+  // Null if it is not pinned yet.
+  absl::StatusOr<const PinnedGolden*> GoldenOf(Database& db, int64_t variant, int fold);
+  // Campaigns that work can be had of, in the order of submission, and whether they are running.
+  using OpenCampaigns = std::vector<std::pair<std::string, bool>>;
+  absl::StatusOr<const OpenCampaigns*> Open(Database& db);
+  // Runs steps in a savepoint. If they fail, what they changed in the store is undone, and so is
+  // what memory has of it: counts, what is remembered, plans.
+  absl::Status AsStep(const std::function<absl::Status()>& steps);
+  // Writes the counts of the steps so far, and finishes campaigns that have become complete.
+  absl::Status WriteCounts(Database& db);
 
   // coordinator_details.cc
   // As WhatIsWrong, of what the campaign keeps beyond counts; and keeping it, where it does, when
@@ -258,6 +292,9 @@ class Coordinator {
   std::map<std::string, Campaign> campaigns_;                // parsed, by id
   std::map<std::string, std::unique_ptr<TrialPlan>> plans_;  // by campaign
   std::set<std::string> plans_used_;                         // by the steps under way
+  Remembered remembered_;
+  Unwritten unwritten_;
+  std::string short_of_jobs_;      // the campaign that should have more jobs ready
   bool work_may_be_ready_ = true;  // something happened for which waiters should be tried again
   bool reload_ = false;            // a commit failed: make memory anew
   bool stopping_ = false;          // nobody may wait any more

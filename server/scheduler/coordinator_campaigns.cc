@@ -100,6 +100,7 @@ absl::Status Coordinator::DropOpenJobs(Database& db, const std::string& campaign
 }
 
 absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::string& campaign) {
+  RETURN_IF_ERROR(WriteCounts(db));
   CampaignSnapshot now;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id, name, state, error, jobs_total, jobs_done, jobs_poisoned, images_done, "

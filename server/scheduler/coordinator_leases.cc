@@ -5,21 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/scheduler/candidate.h"
 #include "server/scheduler/coordinator.h"
-#include "server/scheduler/expansion.h"
 #include "server/scheduler/job_row.h"
 #include "spdlog/spdlog.h"
 
 namespace bitquake {
-// A batch from which a lease could be cut.
-struct Coordinator::Candidate {
-  int64_t batch = 0;
-  std::string campaign;
-  int64_t variant = 0;
-  JobKind kind = JobKind::kProbe;
-  int fold = 0;
-  int64_t ready_in_campaign = 0;  // jobs
-};
 
 absl::StatusOr<Coordinator::WorkerState*> Coordinator::Known(const std::string& worker) {
   const auto found = workers_.find(worker);
@@ -33,9 +24,14 @@ bool Coordinator::Live(const WorkerState& worker) const {
   return worker.last_seen + options_.lease >= clock_->Monotonic();
 }
 
-int Coordinator::LiveWorkers() const {
-  return static_cast<int>(std::count_if(workers_.begin(), workers_.end(),
-                                        [this](const auto& entry) { return Live(entry.second); }));
+int Coordinator::LiveWorkers() {
+  if (!remembered_.live_workers.has_value()) {
+    const absl::Duration oldest = clock_->Monotonic() - options_.lease;
+    remembered_.live_workers = static_cast<int>(
+        std::count_if(workers_.begin(), workers_.end(),
+                      [oldest](const auto& entry) { return entry.second.last_seen >= oldest; }));
+  }
+  return *remembered_.live_workers;
 }
 
 absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity) {
@@ -117,139 +113,6 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
   return grant;
 }
 
-// Campaigns in the order of submission; in each, probes before golden runs before trials, and what
-// the worker has loaded before anything else of that kind. Trials of a fold begin when its golden
-// outcome is pinned, to be compared with.
-absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
-    Database& db, const WorkerState& worker) {
-  std::vector<std::pair<std::string, bool>> campaigns;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT id, state = 'running' FROM campaigns WHERE state IN ('probing', 'running') ORDER BY "
-      "ordinal",
-      {}, [&](const Row& row) {
-        campaigns.emplace_back(row.Text(0), row.Int(1) != 0);
-        return absl::OkStatus();
-      }));
-  std::optional<Candidate> found;
-  for (const auto& [campaign, running] : campaigns) {
-    if (worker.excluded.count(campaign) > 0) {
-      continue;
-    }
-    ASSIGN_OR_RETURN(const int64_t ready, MakeReadyJobs(db, campaign, running));
-    RETURN_IF_ERROR(db.ForEach(
-        "SELECT id, variant, kind, fold FROM batches b WHERE campaign = ? AND ready > 0 AND "
-        "(kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND g.fold = "
-        "b.fold)) ORDER BY kind, variant <> ?, id LIMIT 1",
-        {campaign, worker.variant}, [&, id = campaign, ready = ready](const Row& row) {
-          const auto kind = static_cast<JobKind>(row.Int(2));
-          found = Candidate{row.Int(0), id, row.Int(1), kind, static_cast<int>(row.Int(3)), ready};
-          return absl::OkStatus();
-        }));
-    if (found.has_value()) {
-      break;
-    }
-  }
-  return found;
-}
-
-// How many jobs are ready, after more were made of a running campaign that had few.
-absl::StatusOr<int64_t> Coordinator::MakeReadyJobs(Database& db, const std::string& campaign,
-                                                   bool running) {
-  for (;;) {
-    ASSIGN_OR_RETURN(
-        const auto ready,
-        db.QueryInt("SELECT sum(ready) FROM batches WHERE campaign = ? AND ready > 0", {campaign}));
-    if (!running || ready.value_or(0) >= ReadyJobs(options_, LiveWorkers())) {
-      return ready.value_or(0);
-    }
-    ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
-    bool more = false;
-    if (IsPlanned(*parsed)) {
-      ASSIGN_OR_RETURN(TrialPlan * plan, PlanOf(db, campaign));
-      if (plan != nullptr) {
-        ASSIGN_OR_RETURN(more, plan->MakeJobs(db, options_.pairs_per_wave));
-      }
-    } else {
-      ASSIGN_OR_RETURN(more, ExpandWave(db, campaign, options_.pairs_per_wave));
-    }
-    if (!more) {
-      return ready.value_or(0);
-    }
-  }
-}
-
-absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& worker,
-                                               const Candidate& work) {
-  if (work.kind == JobKind::kProbe) {
-    return 1;
-  }
-  std::string model;
-  double images_per_job = 0;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT v.model, c.images, json_array_length(c.fold_sizes) FROM variants v JOIN campaigns c "
-      "ON c.id = v.campaign WHERE v.id = ?",
-      {work.variant}, [&](const Row& row) {
-        model = row.Text(0);
-        images_per_job = row.Int(2) > 0 ? static_cast<double>(row.Int(1)) / row.Double(2) : 0;
-        return absl::OkStatus();
-      }));
-  const auto speed = worker.images_per_second.find(model);
-  return LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
-                   images_per_job, work.ready_in_campaign, LiveWorkers());
-}
-
-// Jobs for a lease, from the batch that was found and others like it: those of its fold first,
-// which share its golden pass, then fold by fold. Suspects, which failed before or whose lease was
-// lost, are leased among themselves, and fewer together each time: one that brings workers down
-// takes few others with it, and in the end is known by name.
-absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const Candidate& work,
-                                              int64_t most) {
-  std::vector<int64_t> batches = {work.batch};
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT id FROM batches b WHERE campaign = ? AND kind = ? AND variant = ? AND ready > 0 AND "
-      "id <> ? AND (kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE g.variant = b.variant AND "
-      "g.fold = b.fold)) ORDER BY fold <> ?, fold, id LIMIT 64",
-      {work.campaign, static_cast<int>(work.kind), work.variant, work.batch, work.fold},
-      [&](const Row& row) {
-        batches.push_back(row.Int(0));
-        return absl::OkStatus();
-      }));
-  int64_t jobs = 0;
-  std::optional<bool> suspects;  // what this lease holds; the first batch decides
-  for (const int64_t batch : batches) {
-    if (jobs >= most) {
-      break;
-    }
-    int failures = 0;
-    int losses = 0;
-    RETURN_IF_ERROR(db.ForEach(
-        "SELECT coalesce(max(failures), 0), coalesce(max(losses), 0) FROM jobs WHERE batch = ? AND "
-        "state = 'ready'",
-        {batch}, [&](const Row& row) {
-          failures = static_cast<int>(row.Int(0));
-          losses = static_cast<int>(row.Int(1));
-          return absl::OkStatus();
-        }));
-    if (!suspects.has_value()) {
-      suspects = failures + losses > 0;
-    }
-    if (*suspects) {
-      most = std::min(most, SuspectLeaseJobs(failures, losses));
-    }
-    if (jobs >= most) {
-      break;
-    }
-    RETURN_IF_ERROR(
-        db.Run("UPDATE jobs SET state = 'leased', lease = ? WHERE id IN (SELECT id FROM jobs WHERE "
-               "batch = ? AND state = 'ready' AND (failures + losses > 0) = ? ORDER BY failures + "
-               "losses DESC, id LIMIT ?)",
-               {lease, batch, *suspects, most - jobs}));
-    jobs += db.changes();
-    RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
-  }
-  return jobs;
-}
-
 absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t variant) {
   RETURN_IF_ERROR(db.ForEach(
       "SELECT v.model, v.format, c.resolved, coalesce(m.chunk, 0), c.data_digest, "
@@ -322,6 +185,9 @@ absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
     leases_.erase(state);
   }
   work_may_be_ready_ = true;
+  if (!held.empty()) {
+    Forget();
+  }
   return absl::OkStatus();
 }
 
@@ -368,6 +234,7 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
     ASSIGN_OR_RETURN(const auto batch, db.QueryInt("SELECT batch FROM jobs WHERE id = ?", {job}));
     RETURN_IF_ERROR(db.Run(kSetReady, {batch.value_or(0)}));
     work_may_be_ready_ = true;
+    Forget();
   }
   return absl::OkStatus();
 }
@@ -375,16 +242,19 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
 absl::Status Coordinator::ServeWaiters(Database& db) {
   const absl::Duration now = clock_->Monotonic();
   const bool look = std::exchange(work_may_be_ready_, false);
+  bool nothing_is_ready = false;  // for a worker that may work on all campaigns
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = it->second;
     const bool late = waiter.deadline <= now;
-    if (!look && !late) {
+    const auto known = workers_.find(waiter.worker);
+    const bool choosy = known == workers_.end() || !known->second.excluded.empty();
+    if (!late && (!look || (nothing_is_ready && !choosy))) {
       ++it;
       continue;
     }
     absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
     const absl::Status tried = db.InSavepoint([&](Database& db) {
-      return WithPlans([&] {
+      return AsStep([&] {
         grant = TryLease(db, waiter.worker, waiter.request_number);
         return grant.status();
       });
@@ -392,7 +262,9 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
     if (grant.ok() && !tried.ok()) {
       return tried;
     }
-    if (grant.ok() && *grant == nullptr && !late) {
+    const bool found_nothing = grant.ok() && *grant == nullptr;
+    nothing_is_ready = nothing_is_ready || (found_nothing && !choosy);
+    if (found_nothing && !late) {
       ++it;
       continue;
     }

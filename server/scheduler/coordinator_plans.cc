@@ -48,15 +48,4 @@ absl::StatusOr<int64_t> Coordinator::ExpectedJobs(Database& db, const CampaignSn
   return now.jobs_total + now.cells * campaign->trials.min * static_cast<int64_t>(of_trial);
 }
 
-absl::Status Coordinator::WithPlans(const std::function<absl::Status()>& steps) {
-  plans_used_.clear();
-  const absl::Status status = steps();
-  if (!status.ok()) {
-    for (const std::string& campaign : plans_used_) {
-      plans_.erase(campaign);
-    }
-  }
-  return status;
-}
-
 }  // namespace bitquake

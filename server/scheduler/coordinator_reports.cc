@@ -56,27 +56,29 @@ absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& repo
     // Acknowledged and not believed: what it held has gone back already.
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const auto known_campaign,
-                   db.QueryInt("SELECT 1 FROM campaigns WHERE id = ?", {report.campaign}));
-  if (!known_campaign.has_value()) {
+  ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, report.campaign));
+  if (facts == nullptr) {
     // Work of another store, whose numbers of jobs and leases would hit strangers here.
     spdlog::warn("worker {}: a report for campaign '{}', which is not in this database",
                  report.worker, report.campaign);
     return absl::OkStatus();
   }
-  if (const auto* failure = std::get_if<FailureReport>(&report.body)) {
-    return ApplyFailure(db, report, *failure);
-  }
-  if (const auto* probe = std::get_if<ProbeOutcome>(&report.body)) {
-    return ApplyProbe(db, report, *probe);
-  }
-  if (const auto* golden = std::get_if<GoldenOutcomeReport>(&report.body)) {
-    return ApplyGolden(db, report, *golden);
-  }
   if (const auto* trial = std::get_if<TrialOutcomeReport>(&report.body)) {
     return ApplyTrial(db, report, *trial);
   }
-  return ApplyLeaseEnd(db, report);
+  if (std::holds_alternative<LeaseEnd>(report.body)) {
+    return ApplyLeaseEnd(db, report);
+  }
+  // The rare ones change anything.
+  if (const auto* failure = std::get_if<FailureReport>(&report.body)) {
+    RETURN_IF_ERROR(ApplyFailure(db, report, *failure));
+  } else if (const auto* probe = std::get_if<ProbeOutcome>(&report.body)) {
+    RETURN_IF_ERROR(ApplyProbe(db, report, *probe));
+  } else if (const auto* golden = std::get_if<GoldenOutcomeReport>(&report.body)) {
+    RETURN_IF_ERROR(ApplyGolden(db, report, *golden));
+  }
+  Forget();
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& report) {
@@ -89,8 +91,8 @@ absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& re
   return EndLease(db, report.lease, /*lost=*/false);
 }
 
-absl::Status Coordinator::CountImages(Database& db, const bitquake::Report& report,
-                                      const std::string& campaign, int64_t images, int64_t run) {
+void Coordinator::CountImages(const bitquake::Report& report, const std::string& campaign,
+                              int64_t images, int64_t run) {
   const auto lease = leases_.find(report.lease);
   if (lease != leases_.end()) {
     lease->second.images += run;
@@ -98,19 +100,21 @@ absl::Status Coordinator::CountImages(Database& db, const bitquake::Report& repo
   counters_.images += images;
   ++counters_.outcomes;
   Changed(campaign);
-  return db.Run("UPDATE campaigns SET images_done = images_done + ? WHERE id = ?",
-                {images, campaign});
+  unwritten_.counts[campaign].images += images;
 }
 
 absl::Status Coordinator::RemoveJob(Database& db, const JobRow& job) {
   RETURN_IF_ERROR(db.Run("DELETE FROM jobs WHERE id = ?", {job.job}));
+  CampaignCounts& counts = unwritten_.counts[job.campaign];
+  ++counts.jobs_done;
   // Its lease may have ended before its outcome came, and more may have been given up.
-  RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = ready - ? WHERE id = ?",
-                         {job.state == "ready", job.batch}));
-  return db.Run(
-      "UPDATE campaigns SET jobs_done = jobs_done + 1, jobs_poisoned = jobs_poisoned - ? WHERE id "
-      "= ?",
-      {job.state == "poisoned", job.campaign});
+  if (job.state == "poisoned") {
+    --counts.jobs_poisoned;
+  } else if (job.state == "ready") {
+    RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = ready - 1 WHERE id = ?", {job.batch}));
+    Forget();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& report,
@@ -132,7 +136,7 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
   }
   RETURN_IF_ERROR(accepted);
   RETURN_IF_ERROR(RemoveJob(db, *job));
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, 0, 0));
+  CountImages(report, job->campaign, 0, 0);
   std::string error;
   RETURN_IF_ERROR(db.ForEach("SELECT error FROM campaigns WHERE id = ? AND state = 'failed'",
                              {job->campaign}, [&](const Row& row) {
@@ -176,7 +180,8 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
   if (job == nullptr) {
     return CountDuplicate(db, report, golden.job, golden.digest);
   }
-  ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, *job));
+  ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, job->campaign));
+  const int64_t fold_images = facts->ImagesOf(job->fold);
   if (golden.images != fold_images ||
       golden.predictions.size() != static_cast<size_t>(fold_images) * sizeof(int32_t)) {
     return Distrust(db, report, *job,
@@ -195,24 +200,35 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
        golden.seconds}));
   RETURN_IF_ERROR(KeepDetails(db, *job, golden));
   RETURN_IF_ERROR(RemoveJob(db, *job));
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, golden.images, golden.images));
+  CountImages(report, job->campaign, golden.images, golden.images);
   work_may_be_ready_ = true;  // trials of this fold may begin
   // The last golden outcome is what a plan waits for; it says which jobs there are.
   RETURN_IF_ERROR(PlanOf(db, job->campaign).status());
   return FinishIfComplete(db, job->campaign);
 }
 
-absl::StatusOr<int64_t> Coordinator::FoldImages(Database& db, const JobRow& job) {
-  ASSIGN_OR_RETURN(const auto images,
-                   db.QueryInt("SELECT json_extract(fold_sizes, '$[' || ? || ']') FROM campaigns "
-                               "WHERE id = ?",
-                               {job.fold, job.campaign}));
-  return images.value_or(0);
+// What other folds of the job's trial have reported.
+struct Coordinator::StartedTrial {
+  int64_t folds_done = 0;
+  std::string faults_digest;
+};
+
+absl::StatusOr<Coordinator::StartedTrial> Coordinator::FindTrial(Database& db, const JobRow& job) {
+  StartedTrial started;
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT folds_done, faults_digest FROM trials WHERE cell = ? AND trial = ?",
+                 {job.cell, job.trial}, [&](const Row& row) {
+                   started = {row.Int(0), row.Text(1)};
+                   return absl::OkStatus();
+                 }));
+  return started;
 }
 
 absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow& job,
+                                                     const StartedTrial& started,
                                                      const TrialOutcomeReport& trial) {
-  ASSIGN_OR_RETURN(const int64_t fold_images, FoldImages(db, job));
+  ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, job.campaign));
+  const int64_t fold_images = facts->ImagesOf(job.fold);
   if (trial.images != fold_images) {
     return absl::StrCat("outcome over ", trial.images, " images; fold ", job.fold, " has ",
                         fold_images);
@@ -220,46 +236,34 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   if (trial.flips != trial.flips_wanted) {
     return absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
   }
-  ASSIGN_OR_RETURN(std::string wrong, WhatIsWrongWithDetails(db, job, trial));
-  RETURN_IF_ERROR(db.ForEach("SELECT faults_digest FROM trials WHERE cell = ? AND trial = ?",
-                             {job.cell, job.trial}, [&](const Row& row) {
-                               if (row.Text(0) != trial.faults_digest) {
-                                 wrong =
-                                     absl::StrCat("fault list ", trial.faults_digest,
-                                                  ", another fold of the trial had ", row.Text(0));
-                               }
-                               return absl::OkStatus();
-                             }));
-  return wrong;
+  if (started.folds_done > 0 && started.faults_digest != trial.faults_digest) {
+    return absl::StrCat("fault list ", trial.faults_digest, ", another fold of the trial had ",
+                        started.faults_digest);
+  }
+  return WhatIsWrongWithDetails(db, job, trial);
 }
 
 // Golden logits are compared among workers of one device kind. Two that agree outvote a third; of
 // two that differ nobody knows which is right, so the campaign pauses for a person to look.
 absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake::Report& report,
                                                    const JobRow& job, const std::string& digest) {
-  std::string pinned;
-  std::string by;
-  bool confirmed = false;
-  RETURN_IF_ERROR(db.ForEach(
-      "SELECT digest, worker, confirmed FROM goldens WHERE variant = ? AND fold = ? AND "
-      "device_kind = ?",
-      {job.variant, job.fold, workers_[report.worker].identity.device_kind}, [&](const Row& row) {
-        pinned = row.Text(0);
-        by = row.Text(1);
-        confirmed = row.Int(2) != 0;
-        return absl::OkStatus();
-      }));
-  if (pinned.empty() || pinned == digest) {
-    if (!pinned.empty() && !confirmed && by != report.worker) {
+  ASSIGN_OR_RETURN(const PinnedGolden* golden, GoldenOf(db, job.variant, job.fold));
+  if (golden == nullptr || golden->device_kind != workers_[report.worker].identity.device_kind) {
+    return true;
+  }
+  const PinnedGolden pinned = *golden;
+  if (pinned.digest == digest) {
+    if (!pinned.confirmed && pinned.worker != report.worker) {
       RETURN_IF_ERROR(db.Run("UPDATE goldens SET confirmed = 1 WHERE variant = ? AND fold = ?",
                              {job.variant, job.fold}));
+      Forget();
     }
     return true;
   }
   const std::string what =
       absl::StrCat("golden logits of fold ", job.fold, " differ: ", digest, " on worker '",
-                   report.worker, "', ", pinned, " on '", by, "'");
-  if (confirmed || by == report.worker) {
+                   report.worker, "', ", pinned.digest, " on '", pinned.worker, "'");
+  if (pinned.confirmed || pinned.worker == report.worker) {
     RETURN_IF_ERROR(Distrust(db, report, job, what));
     return false;
   }
@@ -280,12 +284,16 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
   if (job == nullptr) {
     return CountDuplicate(db, report, trial.job, trial.outcome_digest);
   }
-  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, trial));
+  ASSIGN_OR_RETURN(const StartedTrial started, FindTrial(db, *job));
+  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, started, trial));
   if (!wrong.empty()) {
-    return Distrust(db, report, *job, wrong);
+    RETURN_IF_ERROR(Distrust(db, report, *job, wrong));
+    Forget();
+    return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const bool agrees, AgreesWithGolden(db, report, *job, trial.golden_digest));
   if (!agrees) {
+    Forget();
     return absl::OkStatus();
   }
 
@@ -301,40 +309,40 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
               report.worker, workers_[report.worker].identity.device_kind, trial.seconds}));
   RETURN_IF_ERROR(KeepDetails(db, *job, trial));
   RETURN_IF_ERROR(RemoveJob(db, *job));
-  RETURN_IF_ERROR(AddToTrial(db, *job, trial));
+  RETURN_IF_ERROR(AddToTrial(db, *job, started, trial));
   counters_.flips += trial.flips;
-  RETURN_IF_ERROR(CountImages(db, report, job->campaign, trial.images, trial.inferences));
-  RETURN_IF_ERROR(db.Run(
-      trial.flips == 0 ? "UPDATE campaigns SET images_without_flips = images_without_flips + "
-                         "? WHERE id = ?"
-                       : "UPDATE campaigns SET images_copied = images_copied + ? WHERE id = ?",
-      {trial.images - trial.inferences, job->campaign}));
+  CountImages(report, job->campaign, trial.images, trial.inferences);
+  CampaignCounts& counts = unwritten_.counts[job->campaign];
+  (trial.flips == 0 ? counts.images_without_flips : counts.images_copied) +=
+      trial.images - trial.inferences;
   return FinishIfComplete(db, job->campaign);
 }
 
-absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
+absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job, const StartedTrial& started,
                                      const TrialOutcomeReport& outcome) {
-  RETURN_IF_ERROR(db.Run(
-      "INSERT INTO trials (cell, trial, folds_done, finished, images, top1, top5, golden_top1, "
-      "golden_top5, sdc, due, inferences, flips, flips_per_bit, faults_digest) VALUES (?, ?, 1, 0, "
-      "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (cell, trial) DO UPDATE SET folds_done = "
-      "folds_done + 1, images = images + excluded.images, top1 = top1 + excluded.top1, top5 = top5 "
-      "+ excluded.top5, golden_top1 = golden_top1 + excluded.golden_top1, golden_top5 = "
-      "golden_top5 + excluded.golden_top5, sdc = sdc + excluded.sdc, due = due + excluded.due, "
-      "inferences = inferences + excluded.inferences",
-      {job.cell, job.trial, outcome.images, outcome.top1, outcome.top5, outcome.golden_top1,
-       outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences, outcome.flips,
-       nlohmann::json(outcome.flips_per_bit).dump(), outcome.faults_digest}));
   ASSIGN_OR_RETURN(const Campaign* campaign, CachedCampaign(db, job.campaign));
-  ASSIGN_OR_RETURN(const auto folds,
-                   db.QueryInt("SELECT json_array_length(fold_sizes) FROM campaigns WHERE id = ?",
-                               {job.campaign}));
+  ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, job.campaign));
   const size_t wanted =
-      FoldsOfTrial(*campaign, static_cast<int>(folds.value_or(0)), job.trial).size();
-  RETURN_IF_ERROR(
-      db.Run("UPDATE trials SET finished = 1 WHERE cell = ? AND trial = ? AND folds_done = ?",
-             {job.cell, job.trial, static_cast<int64_t>(wanted)}));
-  if (db.changes() == 0) {
+      FoldsOfTrial(*campaign, static_cast<int>(facts->fold_sizes.size()), job.trial).size();
+  const bool finished = started.folds_done + 1 == static_cast<int64_t>(wanted);
+  if (started.folds_done == 0) {
+    RETURN_IF_ERROR(db.Run(
+        "INSERT INTO trials (cell, trial, folds_done, finished, images, top1, top5, "
+        "golden_top1, golden_top5, sdc, due, inferences, flips, flips_per_bit, "
+        "faults_digest) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        {job.cell, job.trial, finished, outcome.images, outcome.top1, outcome.top5,
+         outcome.golden_top1, outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences,
+         outcome.flips, nlohmann::json(outcome.flips_per_bit).dump(), outcome.faults_digest}));
+  } else {
+    RETURN_IF_ERROR(db.Run(
+        "UPDATE trials SET folds_done = folds_done + 1, finished = ?, images = images + ?, "
+        "top1 = top1 + ?, top5 = top5 + ?, golden_top1 = golden_top1 + ?, golden_top5 = "
+        "golden_top5 + ?, sdc = sdc + ?, due = due + ?, inferences = inferences + ? WHERE "
+        "cell = ? AND trial = ?",
+        {finished, outcome.images, outcome.top1, outcome.top5, outcome.golden_top1,
+         outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences, job.cell, job.trial}));
+  }
+  if (!finished) {
     return absl::OkStatus();
   }
   ++counters_.trials;
@@ -352,15 +360,8 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job,
   return plan->TrialFinished(db, job.cell);
 }
 
-absl::Status Coordinator::FinishIfComplete(Database& db, const std::string& campaign) {
-  RETURN_IF_ERROR(
-      db.Run("UPDATE campaigns SET state = 'done', finished_unix_ms = ? WHERE id = ? AND state IN "
-             "('running', 'paused') AND jobs_done + jobs_poisoned >= jobs_total",
-             {absl::ToUnixMillis(clock_->Wall()), campaign}));
-  if (db.changes() > 0) {
-    plans_.erase(campaign);
-    spdlog::info("campaign {} is done", campaign);
-  }
+absl::Status Coordinator::FinishIfComplete(Database&, const std::string& campaign) {
+  unwritten_.perhaps_complete.insert(campaign);
   return absl::OkStatus();
 }
 

@@ -325,16 +325,16 @@ absl::Status AddTrialJobs(Database& db, const std::string& campaign_id, int64_t 
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, int64_t pairs) {
-  ASSIGN_OR_RETURN(const Campaign campaign, LoadCampaign(db, id));
+absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, const Campaign& campaign,
+                                int64_t pairs) {
   int64_t variant = 0;
   int64_t next = 0;
   int64_t cell_count = 0;
   int folds = 0;
   RETURN_IF_ERROR(db.ForEach(
-      "SELECT v.id, v.next_pair, count(*), json_array_length(c.fold_sizes) FROM variants v JOIN "
-      "campaigns c ON c.id = v.campaign JOIN cells ON cells.variant = v.id WHERE v.campaign = ? "
-      "GROUP BY v.id HAVING v.next_pair < count(*) * ? ORDER BY v.next_pair DESC, v.id DESC",
+      "SELECT v.id, v.next_pair, v.positions, json_array_length(c.fold_sizes) FROM variants v JOIN "
+      "campaigns c ON c.id = v.campaign WHERE v.campaign = ? AND v.next_pair < v.positions * ? "
+      "ORDER BY v.next_pair DESC, v.id DESC",
       {id, campaign.trials.max}, [&](const Row& row) {
         variant = row.Int(0);  // the last row wins: the one furthest behind
         next = row.Int(1);

@@ -36,7 +36,8 @@ absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::s
 
 // Makes the next wave of the campaign's variant that is furthest behind. False if all pairs have
 // their jobs. Not of a campaign whose trials are planned (trial_plan.h).
-absl::StatusOr<bool> ExpandWave(Database& db, const std::string& campaign, int64_t pairs);
+absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, const Campaign& campaign,
+                                int64_t pairs);
 
 // A trial that a cell is to have.
 struct CellTrial {
