@@ -252,7 +252,16 @@ ALTER TABLE cells ADD COLUMN look_square_sum REAL NOT NULL DEFAULT 0;
 ALTER TABLE cells ADD COLUMN look_cube_sum REAL NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array<const char*, 3> kMigrations = {kVersion1, kVersion2, kVersion3};
+// Stores that can be told apart.
+constexpr const char* kVersion4 = R"sql(
+CREATE TABLE store (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  identity TEXT NOT NULL                   -- of this store alone
+) STRICT;
+INSERT INTO store (one, identity) VALUES (1, lower(hex(randomblob(16))));
+)sql";
+
+constexpr std::array<const char*, 4> kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
 
 }  // namespace
 
