@@ -9,10 +9,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "bitquake/v1/campaign.grpc.pb.h"
 #include "client/api/translate.h"
+#include "common/base/await.h"
 #include "common/base/backoff.h"
+#include "common/base/clock.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
 
@@ -44,7 +45,7 @@ struct Client::Impl {
   // Sleeps unless stopped; false if stopped.
   bool Pause(absl::Duration time) {
     absl::MutexLock lock(&mutex);
-    return !mutex.AwaitWithTimeout(absl::Condition(&stopped), time);
+    return !AwaitFor(mutex, absl::Condition(&stopped), time);
   }
 
   template <typename Request, typename Response>
@@ -61,12 +62,13 @@ struct Client::Impl {
 
   // Calls again while the server is away, up to the patience of the options.
   absl::Status Patiently(const std::function<absl::Status()>& call) {
-    const absl::Time give_up = absl::Now() + options.patience;
+    const SystemClock clock;
+    const absl::Duration give_up = clock.Monotonic() + options.patience;
     Backoff backoff({}, RandomNumber());
     for (;;) {
       const absl::Status status = call();
       const absl::Duration wait = backoff.Next();
-      if (!absl::IsUnavailable(status) || absl::Now() + wait > give_up || !Pause(wait)) {
+      if (!absl::IsUnavailable(status) || clock.Monotonic() + wait > give_up || !Pause(wait)) {
         return status;
       }
     }
@@ -200,7 +202,8 @@ absl::Status Client::Watch(const std::string& id,
                            const std::function<void()>& away) {
   v1::WatchCampaignRequest request;
   request.set_campaign_id(id);
-  std::optional<absl::Time> give_up;  // set while the server is away
+  const SystemClock clock;
+  std::optional<absl::Duration> give_up;  // set while the server is away
   Backoff backoff({}, RandomNumber());
   for (;;) {
     grpc::ClientContext context;
@@ -233,11 +236,11 @@ absl::Status Client::Watch(const std::string& id,
       return status;
     }
     if (!give_up.has_value()) {
-      give_up = absl::Now() + impl_->options.patience;
+      give_up = clock.Monotonic() + impl_->options.patience;
       away();
     }
     const absl::Duration wait = backoff.Next();
-    if (absl::Now() + wait > *give_up) {
+    if (clock.Monotonic() + wait > *give_up) {
       return status;
     }
     impl_->Pause(wait);

@@ -10,8 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "common/base/await.h"
 #include "common/base/backoff.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/process.h"
 #include "common/base/status.h"
@@ -108,10 +109,11 @@ absl::StatusOr<pid_t> ChildProcess::Spawn(int* ready_fd) {
 }
 
 void ChildProcess::Keep() {
+  const SystemClock clock;
   int quick_exits = 0;
   Backoff backoff({absl::Milliseconds(100), absl::Seconds(5)}, RandomNumber());
   for (;;) {
-    const absl::Time start = absl::Now();
+    const absl::Duration start = clock.Monotonic();
     int ready_fd = -1;
     absl::StatusOr<pid_t> child = absl::UnknownError("not started");
     {
@@ -153,7 +155,7 @@ void ChildProcess::Keep() {
       }
     }
     quick_exits =
-        absl::Now() - start < options_.quick && WIFEXITED(wait_status) ? quick_exits + 1 : 0;
+        clock.Monotonic() - start < options_.quick && WIFEXITED(wait_status) ? quick_exits + 1 : 0;
     if (quick_exits >= options_.quick_exits) {
       const absl::Status failure = absl::AbortedError(
           absl::StrCat(options_.program, " ", HowItEnded(wait_status),
@@ -167,7 +169,7 @@ void ChildProcess::Keep() {
     }
     died_(HowItEnded(wait_status));
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), backoff.Next());
+    AwaitFor(mutex_, absl::Condition(&stopping_), backoff.Next());
   }
 }
 
@@ -188,7 +190,7 @@ void ChildProcess::Stop(absl::Duration grace) {
       kill(pid_, SIGTERM);
     }
     auto gone = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !running_; };
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&gone), grace) && running_) {
+    if (!AwaitFor(mutex_, absl::Condition(&gone), grace) && running_) {
       kill(pid_, SIGKILL);
     }
   }

@@ -19,8 +19,10 @@ class Backoff {
   // `seed` makes the jitter; give each client its own.
   Backoff(BackoffOptions options, uint64_t seed);
 
-  // Uniform in (0.5, 1] of first * 2^attempts, at most max.
-  absl::Duration Next();
+  // Uniform in (0.5, 1] of first * 2^attempts, at most max. In the first attempt a uniform part of
+  // `window` more: so clients that lost one server together come back spread over it, however
+  // quickly the server does.
+  absl::Duration Next(absl::Duration window = absl::ZeroDuration());
   void Reset() { attempts_ = 0; }
 
  private:

@@ -58,9 +58,14 @@ void Coordinator::Stop() {
 absl::Status Coordinator::Load(Database& db) {
   leases_.clear();
   retries_.clear();
+  expired_.clear();
   plans_.clear();
   Forget();
   const absl::Duration now = clock_->Monotonic();
+  RETURN_IF_ERROR(db.ForEach("SELECT identity FROM store", {}, [&](const Row& row) {
+    store_ = row.Text(0);
+    return absl::OkStatus();
+  }));
   // A restart forgets when leases began: each gets its whole time again, for its worker to renew.
   RETURN_IF_ERROR(db.ForEach(
       "SELECT l.id, l.worker, l.campaign, v.model FROM leases l JOIN variants v ON v.id = "
@@ -137,6 +142,7 @@ absl::Duration Coordinator::Tick(Database& db) {
   if (!changed_.empty() && !watchers_.empty()) {
     next = std::min(next, watchers_told_ + absl::Milliseconds(250));
   }
+  due_ = next;
   return next;
 }
 
@@ -297,12 +303,36 @@ void Coordinator::Unwatch(int64_t watcher) {
       [](const absl::Status&) {});
 }
 
-void Coordinator::Register(WorkerIdentity worker, Reply<absl::Duration> reply) {
-  writer_->Submit([this, worker = std::move(worker)](
-                      Database& db) { return AsStep([&] { return ApplyRegister(db, worker); }); },
-                  [this, reply = std::move(reply)](const absl::Status& status) {
-                    status.ok() ? reply(options_.lease) : reply(status);
-                  });
+void Coordinator::Register(WorkerIdentity worker, std::vector<int64_t> kept,
+                           Reply<Registration> reply) {
+  Ask<Registration>(
+      [this, worker = std::move(worker), kept = std::move(kept)](
+          Database& db, Registration& registration) -> absl::Status {
+        RETURN_IF_ERROR(ApplyRegister(db, worker, kept));
+        registration = {options_.lease, RetryWindow(LiveWorkers()), store_};
+        return absl::OkStatus();
+      },
+      std::move(reply));
+}
+
+int64_t Coordinator::ListenForEnds(std::string worker, LeaseListener ended) {
+  const int64_t number = next_number_++;
+  writer_->Submit(
+      [this, number, worker = std::move(worker), ended = std::move(ended)](Database&) {
+        listeners_[number] = {worker, ended};
+        return absl::OkStatus();
+      },
+      [](const absl::Status&) {});
+  return number;
+}
+
+void Coordinator::StopListening(int64_t listener) {
+  writer_->Submit(
+      [this, listener](Database&) {
+        listeners_.erase(listener);
+        return absl::OkStatus();
+      },
+      [](const absl::Status&) {});
 }
 
 int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Duration wait,
@@ -358,15 +388,17 @@ void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
                             Reply<HeartbeatReply> reply) {
   Ask<HeartbeatReply>(
       [this, worker = std::move(worker), leases = std::move(leases)](
-          Database&, HeartbeatReply& answer) -> absl::Status {
+          Database& db, HeartbeatReply& answer) -> absl::Status {
         ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
         const absl::Duration now = clock_->Monotonic();
         known->last_seen = now;
         answer.drain = !known->quarantine.empty();
+        answer.retry_window = RetryWindow(LiveWorkers());
         for (const int64_t id : leases) {
           const auto lease = leases_.find(id);
           if (lease == leases_.end() || lease->second.worker != worker) {
             answer.ended_leases.push_back(id);
+            RETURN_IF_ERROR(Exonerate(db, worker, id));
           } else {
             lease->second.deadline = now + options_.lease;
           }

@@ -77,12 +77,20 @@ class Coordinator {
   int64_t Watch(std::string campaign, Watcher changed);
   void Unwatch(int64_t watcher);
 
-  void Register(WorkerIdentity worker, Reply<absl::Duration> reply);  // the lease time
+  // A new instance of a known worker loses the leases of the one before it, but `kept`, whose
+  // reports it still delivers.
+  void Register(WorkerIdentity worker, std::vector<int64_t> kept, Reply<Registration> reply);
   // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
   int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait, LeaseReply reply);
   // The caller is gone: replies Cancelled if it still waits.
   void StopWaiting(int64_t waiter);
   void Heartbeat(std::string worker, std::vector<int64_t> leases, Reply<HeartbeatReply> reply);
+  // `ended` is called on the writer's thread with each lease of the worker that ends otherwise than
+  // by the worker's own word: cancelled, expired, taken away. It must not block. Returns a number
+  // for StopListening.
+  using LeaseListener = std::function<void(int64_t lease)>;
+  int64_t ListenForEnds(std::string worker, LeaseListener ended);
+  void StopListening(int64_t listener);
   // Acknowledged when the reply is OK.
   void Report(bitquake::Report report, std::function<void(absl::Status)> reply);
 
@@ -105,6 +113,8 @@ class Coordinator {
     absl::Duration deadline;
     absl::Duration granted;
     int64_t images = 0;  // that were run for its outcomes so far
+    // What its worker runs now; nothing if it has not said.
+    std::optional<std::vector<int64_t>> begun = std::nullopt;
   };
   struct WorkerState {
     WorkerIdentity identity;
@@ -123,6 +133,10 @@ class Coordinator {
   struct WatchState {
     std::string campaign;
     Watcher changed;
+  };
+  struct ListenState {
+    std::string worker;
+    LeaseListener ended;
   };
   // The widest cell of a campaign, when that was looked up, and how long it took.
   struct KnownWorst {
@@ -152,7 +166,8 @@ class Coordinator {
   absl::StatusOr<WorkerState*> Known(const std::string& worker);
   bool Live(const WorkerState& worker) const;
   int LiveWorkers();
-  absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity);
+  absl::Status ApplyRegister(Database& db, const WorkerIdentity& identity,
+                             const std::vector<int64_t>& kept);
   // Null if there is no work for the worker.
   absl::StatusOr<std::unique_ptr<LeaseGrant>> TryLease(Database& db, const std::string& worker_id,
                                                        int64_t request_number);
@@ -160,7 +175,10 @@ class Coordinator {
                                                           int64_t request_number);
   absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
   absl::Status EndLease(Database& db, int64_t lease, bool lost);
-  absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost);
+  absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost,
+                           const std::vector<int64_t>& kept = {});
+  // Gives the leases their whole time again if timers are so late that the coordinator was away.
+  void ExcuseAbsence();
   absl::Status ExpireLeases(Database& db);
   absl::Status ServeWaiters(Database& db);
   absl::Status ReleaseRetries(Database& db);
@@ -193,7 +211,8 @@ class Coordinator {
                            const GoldenOutcomeReport& golden);
   absl::Status ApplyTrial(Database& db, const bitquake::Report& report,
                           const TrialOutcomeReport& trial);
-  absl::Status ApplyLeaseEnd(Database& db, const bitquake::Report& report);
+  absl::Status ApplyLeaseEnd(Database& db, const bitquake::Report& report, bool lost);
+  void ApplyBegun(const bitquake::Report& report, const JobsBegun& begun);
   absl::Status AddToTrial(Database& db, const JobRow& job, const StartedTrial& started,
                           const TrialOutcomeReport& outcome);
   absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
@@ -250,6 +269,17 @@ class Coordinator {
   absl::Status KeepDetails(Database& db, const JobRow& job, const GoldenOutcomeReport& golden);
   absl::Status KeepDetails(Database& db, const JobRow& job, const TrialOutcomeReport& trial);
 
+  // coordinator_losses.cc
+  // Of jobs whose lease was lost: those that may be the cause.
+  std::vector<int64_t> Suspects(int64_t lease, const std::vector<int64_t>& held) const;
+  // Counts a loss against each; one that was alone too often is poisoned.
+  absl::Status CountLosses(Database& db, int64_t lease, const std::vector<int64_t>& suspects);
+  // Keeps whom the loss of a lease that expires is counted against.
+  absl::Status RememberExpired(Database& db, int64_t lease, const std::string& worker);
+  // The worker of an expired lease lives: what was at work did not end it.
+  absl::Status Exonerate(Database& db, const std::string& worker, int64_t lease);
+  void TellEnded(const std::string& worker, int64_t lease);
+
   // coordinator_failures.cc
   absl::Status ApplyFailure(Database& db, const bitquake::Report& report,
                             const FailureReport& failure);
@@ -285,7 +315,15 @@ class Coordinator {
   std::map<int64_t, Waiter> waiters_;               // in order of arrival
   std::multimap<absl::Duration, int64_t> retries_;  // when -> job in state waiting
   std::map<int64_t, WatchState> watchers_;
-  std::set<std::string> changed_;  // campaigns, since watchers were told
+  std::map<int64_t, ListenState> listeners_;
+  struct ExpiredLease {
+    std::string worker;
+    std::vector<int64_t> suspects;
+  };
+  std::map<int64_t, ExpiredLease> expired_;        // lately, with suspects
+  std::string store_;                              // identity
+  absl::Duration due_ = absl::InfiniteDuration();  // when timers were to run
+  std::set<std::string> changed_;                  // campaigns, since watchers were told
   absl::Duration watchers_told_ = -absl::InfiniteDuration();
   std::map<std::string, SpeedSamples> speeds_;               // by campaign
   std::map<std::string, KnownWorst> worst_;                  // by campaign

@@ -91,7 +91,7 @@ absl::Status Coordinator::DropOpenJobs(Database& db, const std::string& campaign
       {campaign}));
   RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = 0 WHERE campaign = ?", {campaign}));
   for (const int64_t id : held) {
-    // The workers learn of it from their next heartbeat.
+    TellEnded(leases_[id].worker, id);
     RETURN_IF_ERROR(db.Run("DELETE FROM leases WHERE id = ?", {id}));
     leases_.erase(id);
   }

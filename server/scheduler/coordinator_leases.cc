@@ -34,7 +34,8 @@ int Coordinator::LiveWorkers() {
   return *remembered_.live_workers;
 }
 
-absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity) {
+absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& identity,
+                                        const std::vector<int64_t>& kept) {
   WorkerState& worker = workers_[identity.id];
   const bool same_process = worker.identity.instance == identity.instance;
   worker.last_seen = clock_->Monotonic();
@@ -46,8 +47,14 @@ absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& iden
       "CONFLICT (id) DO UPDATE SET instance = excluded.instance, host = excluded.host, version = "
       "excluded.version, device_kind = excluded.device_kind, quarantine = ''",
       {identity.id, identity.instance, identity.host, identity.version, identity.device_kind}));
-  // A new process under the name: what the old one held is lost with it.
-  RETURN_IF_ERROR(EndLeasesOf(db, identity.id, /*lost=*/true));
+  // A new process under the name: what the old one held is lost with it, but for what it spooled.
+  RETURN_IF_ERROR(EndLeasesOf(db, identity.id, /*lost=*/true, kept));
+  for (const int64_t id : kept) {
+    const auto lease = leases_.find(id);
+    if (lease != leases_.end() && lease->second.worker == identity.id) {
+      lease->second.deadline = clock_->Monotonic() + options_.lease;
+    }
+  }
   worker = WorkerState{};
   worker.identity = identity;
   worker.last_seen = clock_->Monotonic();
@@ -128,10 +135,12 @@ absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t var
         return absl::OkStatus();
       }));
   RETURN_IF_ERROR(
-      db.ForEach("SELECT id, coalesce(cell, 0), trial, fold FROM jobs WHERE lease = ? ORDER BY id",
+      db.ForEach("SELECT id, coalesce(cell, 0), trial, fold, failures + losses FROM jobs WHERE "
+                 "lease = ? ORDER BY id",
                  {grant.lease}, [&](const Row& row) {
                    grant.jobs.push_back({row.Int(0), row.Int(1), static_cast<uint32_t>(row.Int(2)),
                                          static_cast<int>(row.Int(3))});
+                   grant.one_by_one = grant.one_by_one || row.Int(4) > 0;
                    return absl::OkStatus();
                  }));
   return db.ForEach(
@@ -146,34 +155,17 @@ absl::Status Coordinator::FillGrant(Database& db, LeaseGrant& grant, int64_t var
 }
 
 absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
-  struct Held {
-    int64_t job;
-    int64_t batch;
-    int64_t losses;
-  };
-  std::vector<Held> held;
-  RETURN_IF_ERROR(db.ForEach("SELECT id, batch, losses FROM jobs WHERE lease = ?", {lease},
-                             [&](const Row& row) {
-                               held.push_back({row.Int(0), row.Int(1), row.Int(2)});
-                               return absl::OkStatus();
-                             }));
-  ASSIGN_OR_RETURN(const auto at_start,
-                   db.QueryInt("SELECT jobs FROM leases WHERE id = ?", {lease}));
-  const bool alone = at_start.value_or(0) == 1;
+  std::vector<int64_t> held;
   std::set<int64_t> batches;
-  for (const Held& job : held) {
-    batches.insert(job.batch);
-    // Of many jobs in a lost lease any may be the cause: all become suspects.
-    const int64_t losses = lost ? job.losses + 1 : job.losses;
-    RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, losses = ? WHERE id = ?",
-                           {losses, job.job}));
-    if (lost && alone && losses > options_.max_losses) {
-      ASSIGN_OR_RETURN(const std::unique_ptr<JobRow> row, FindJob(db, job.job));
-      if (row != nullptr) {  // a failed campaign has dropped its jobs
-        RETURN_IF_ERROR(CountPoisoned(
-            db, *row, absl::StrCat("its lease was lost ", losses, " times, at last alone")));
-      }
-    }
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT id, batch FROM jobs WHERE lease = ?", {lease}, [&](const Row& row) {
+        held.push_back(row.Int(0));
+        batches.insert(row.Int(1));
+        return absl::OkStatus();
+      }));
+  RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL WHERE lease = ?", {lease}));
+  if (lost) {
+    RETURN_IF_ERROR(CountLosses(db, lease, Suspects(lease, held)));
   }
   for (const int64_t batch : batches) {
     RETURN_IF_ERROR(db.Run(kSetReady, {batch}));
@@ -191,20 +183,36 @@ absl::Status Coordinator::EndLease(Database& db, int64_t lease, bool lost) {
   return absl::OkStatus();
 }
 
-absl::Status Coordinator::EndLeasesOf(Database& db, const std::string& worker, bool lost) {
+absl::Status Coordinator::EndLeasesOf(Database& db, const std::string& worker, bool lost,
+                                      const std::vector<int64_t>& kept) {
   std::vector<int64_t> held;
   for (const auto& [id, lease] : leases_) {
-    if (lease.worker == worker) {
+    if (lease.worker == worker && std::find(kept.begin(), kept.end(), id) == kept.end()) {
       held.push_back(id);
     }
   }
   for (const int64_t id : held) {
+    TellEnded(worker, id);
     RETURN_IF_ERROR(EndLease(db, id, lost));
   }
   return absl::OkStatus();
 }
 
+// A server that was stopped, or whose disk was, must not take its own absence for its workers'.
+void Coordinator::ExcuseAbsence() {
+  const absl::Duration now = clock_->Monotonic();
+  if (now - due_ < std::min(options_.lease / 4, absl::Seconds(5))) {
+    return;
+  }
+  spdlog::warn("timers ran {} late: leases have their whole time again",
+               absl::FormatDuration(now - due_));
+  for (auto& [id, lease] : leases_) {
+    lease.deadline = now + options_.lease;
+  }
+}
+
 absl::Status Coordinator::ExpireLeases(Database& db) {
+  ExcuseAbsence();
   const absl::Duration now = clock_->Monotonic();
   std::vector<int64_t> expired;
   for (const auto& [id, lease] : leases_) {
@@ -217,7 +225,10 @@ absl::Status Coordinator::ExpireLeases(Database& db) {
     if (lease == leases_.end()) {
       continue;  // ended with its campaign just now
     }
-    spdlog::warn("lease {} of worker {} expired", id, lease->second.worker);
+    const std::string worker = lease->second.worker;
+    spdlog::warn("lease {} of worker {} expired", id, worker);
+    TellEnded(worker, id);
+    RETURN_IF_ERROR(RememberExpired(db, id, worker));
     RETURN_IF_ERROR(EndLease(db, id, /*lost=*/true));
     ++counters_.lease_expirations;
   }

@@ -67,7 +67,11 @@ absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& repo
     return ApplyTrial(db, report, *trial);
   }
   if (std::holds_alternative<LeaseEnd>(report.body)) {
-    return ApplyLeaseEnd(db, report);
+    return ApplyLeaseEnd(db, report, std::get<LeaseEnd>(report.body).lost);
+  }
+  if (const auto* begun = std::get_if<JobsBegun>(&report.body)) {
+    ApplyBegun(report, *begun);
+    return absl::OkStatus();
   }
   // The rare ones change anything.
   if (const auto* failure = std::get_if<FailureReport>(&report.body)) {
@@ -81,10 +85,23 @@ absl::Status Coordinator::ApplyReport(Database& db, const bitquake::Report& repo
   return absl::OkStatus();
 }
 
-absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& report) {
+void Coordinator::ApplyBegun(const bitquake::Report& report, const JobsBegun& begun) {
+  const auto lease = leases_.find(report.lease);
+  if (lease == leases_.end() || lease->second.worker != report.worker) {
+    TellEnded(report.worker, report.lease);
+    return;
+  }
+  lease->second.begun = begun.jobs;
+}
+
+absl::Status Coordinator::ApplyLeaseEnd(Database& db, const bitquake::Report& report, bool lost) {
   const auto lease = leases_.find(report.lease);
   if (lease == leases_.end() || lease->second.worker != report.worker) {
     return absl::OkStatus();
+  }
+  if (lost) {
+    spdlog::warn("lease {}: its worker {} died at work", report.lease, report.worker);
+    return EndLease(db, report.lease, /*lost=*/true);
   }
   double& speed = workers_[report.worker].images_per_second[lease->second.model];
   speed = UpdatedSpeed(speed, lease->second.images, clock_->Monotonic() - lease->second.granted);

@@ -39,6 +39,11 @@ double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration ela
   return images_per_second > 0 ? 2 / (1 / images_per_second + 1 / now) : now;
 }
 
+absl::Duration RetryWindow(int live_workers) {
+  constexpr double kComeBackEachSecond = 200;
+  return std::min(absl::Seconds(live_workers / kComeBackEachSecond), absl::Seconds(30));
+}
+
 absl::Duration RetryDelay(const SchedulerOptions& options, int failures) {
   return options.first_retry * std::exp2(std::clamp(failures - 1, 0, 10));
 }

@@ -35,6 +35,10 @@ int64_t ReadyJobs(const SchedulerOptions& options, int live_workers);
 // weighted mean (0.5) with what was known, so that one quick lease at most doubles the speed.
 double UpdatedSpeed(double images_per_second, int64_t images, absl::Duration elapsed);
 
+// Over how long so many workers should spread that come back after the coordinator was away, so
+// that a restart is no burst.
+absl::Duration RetryWindow(int live_workers);
+
 // How long a job waits after its n-th failure (n from 1).
 absl::Duration RetryDelay(const SchedulerOptions& options, int failures);
 

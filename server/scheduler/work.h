@@ -48,6 +48,7 @@ struct LeaseGrant {
   int chunk = 0;
   std::string data_digest;
   std::string model_digest;
+  bool one_by_one = false;  // its jobs are suspects
   std::vector<CellSpec> cells;
   std::vector<LeasedJob> jobs;
 };
@@ -107,18 +108,35 @@ struct FailureReport {
   bool untrusted = false;  // the worker failed a proof
 };
 
-struct LeaseEnd {};
+struct LeaseEnd {
+  bool lost = false;  // the process died that worked on it, or its device failed
+};
+
+// What the worker runs now, of the jobs of its lease; none while it prepares.
+struct JobsBegun {
+  std::vector<int64_t> jobs;
+};
 
 struct Report {
   std::string worker;
   std::string campaign;  // of the lease
   int64_t lease = 0;
-  std::variant<ProbeOutcome, GoldenOutcomeReport, TrialOutcomeReport, FailureReport, LeaseEnd> body;
+  std::variant<ProbeOutcome, GoldenOutcomeReport, TrialOutcomeReport, FailureReport, LeaseEnd,
+               JobsBegun>
+      body;
+};
+
+// What a worker is told when it registers.
+struct Registration {
+  absl::Duration lease;         // not renewed for so long, a lease ends
+  absl::Duration retry_window;  // over which workers that lose the coordinator spread
+  std::string store;            // identity
 };
 
 struct HeartbeatReply {
   std::vector<int64_t> ended_leases;
   bool drain = false;
+  absl::Duration retry_window;
 };
 
 struct WorstCell {

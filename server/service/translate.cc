@@ -234,6 +234,7 @@ v1::Lease ToProto(const LeaseGrant& grant) {
   campaign->set_chunk(grant.chunk);
   campaign->set_data_digest(grant.data_digest);
   campaign->set_model_digest(grant.model_digest);
+  lease.set_one_by_one(grant.one_by_one);
   switch (grant.kind) {
     case JobKind::kProbe:
       lease.mutable_probe()->set_job_id(grant.jobs.empty() ? 0 : grant.jobs.front().job);
@@ -345,7 +346,10 @@ absl::StatusOr<Report> FromProto(const v1::OutcomeReport& message) {
       return report;
     }
     case v1::OutcomeReport::kLeaseEnd:
-      report.body = LeaseEnd{};
+      report.body = LeaseEnd{message.lease_end().lost()};
+      return report;
+    case v1::OutcomeReport::kBegun:
+      report.body = JobsBegun{{message.begun().job_ids().begin(), message.begun().job_ids().end()}};
       return report;
     case v1::OutcomeReport::REPORT_NOT_SET:
       break;

@@ -59,6 +59,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
       FinishIfDone();
       return;
     }
+    Listen(report_.worker_id());
     const int64_t sequence = report_.sequence();
     absl::StatusOr<Report> report = FromProto(report_);
     {
@@ -95,6 +96,9 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
       absl::MutexLock lock(&shared_->mutex);
       shared_->reactor = nullptr;
     }
+    if (listener_ != 0) {
+      coordinator_->StopListening(listener_);
+    }
     delete this;
   }
 
@@ -112,7 +116,26 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
            absl::IsInternal(status);
   }
 
+  // The worker of a stream is known with its first report.
+  void Listen(const std::string& worker) {
+    if (listener_ == 0) {
+      listener_ = coordinator_->ListenForEnds(worker, [shared = shared_](int64_t lease) {
+        absl::MutexLock lock(&shared->mutex);
+        if (shared->reactor != nullptr) {
+          shared->reactor->LeaseEnded(lease);
+        }
+      });
+    }
+  }
+
   // All below with the mutex held.
+  void LeaseEnded(int64_t lease) {
+    v1::OutcomeAck ended;
+    ended.set_ended_lease_id(lease);
+    acknowledgements_.push_back(std::move(ended));
+    Continue();
+  }
+
   void Answered(int64_t sequence, const absl::Status& status) {
     --unanswered_;
     if (status.ok() || IsRefusal(status)) {
@@ -159,6 +182,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   v1::OutcomeAck ack_;
   std::deque<v1::OutcomeAck> acknowledgements_;
   absl::Status error_;
+  int64_t listener_ = 0;  // used by reads and OnDone, which do not overlap
   int unanswered_ = 0;
   bool reading_ = true;
   bool writing_ = false;
@@ -182,13 +206,16 @@ grpc::ServerUnaryReactor* WorkerService::Register(grpc::CallbackServerContext* c
     reactor->Finish(ToGrpc(absl::InvalidArgumentError("worker_id or instance is empty")));
     return reactor;
   }
-  coordinator_->Register(FromProto(*request),
-                         [reactor, response](absl::StatusOr<absl::Duration> lease) {
-                           if (lease.ok()) {
-                             response->set_lease_seconds(absl::ToDoubleSeconds(*lease));
-                           }
-                           reactor->Finish(ToGrpc(lease.status()));
-                         });
+  coordinator_->Register(
+      FromProto(*request), {request->lease_ids().begin(), request->lease_ids().end()},
+      [reactor, response](absl::StatusOr<Registration> registration) {
+        if (registration.ok()) {
+          response->set_lease_seconds(absl::ToDoubleSeconds(registration->lease));
+          response->set_retry_window_seconds(absl::ToDoubleSeconds(registration->retry_window));
+          response->set_store(registration->store);
+        }
+        reactor->Finish(ToGrpc(registration.status()));
+      });
   return reactor;
 }
 
@@ -211,6 +238,7 @@ grpc::ServerUnaryReactor* WorkerService::Heartbeat(grpc::CallbackServerContext* 
           for (const int64_t lease : reply->ended_leases) {
             response->add_ended_lease_ids(lease);
           }
+          response->set_retry_window_seconds(absl::ToDoubleSeconds(reply->retry_window));
         }
         reactor->Finish(ToGrpc(reply.status()));
       });

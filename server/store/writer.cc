@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/await.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
 
@@ -87,8 +88,7 @@ void Writer::Loop() {
     std::deque<Pending> batch;
     {
       absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(this, &Writer::HasWork),
-                              std::max(absl::ZeroDuration(), next_tick_ - clock_->Monotonic()));
+      AwaitFor(mutex_, absl::Condition(this, &Writer::HasWork), next_tick_ - clock_->Monotonic());
       woken_ = false;
       if (urgent_.empty() && patient_.empty() && stopping_) {
         break;

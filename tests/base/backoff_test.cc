@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <vector>
 
 namespace bitquake {
 namespace {
@@ -49,6 +50,23 @@ TEST(Backoff, ClientsDoNotComeBackInStep) {
   EXPECT_GT(waits.size(), 990u);
   EXPECT_LT(shortest, absl::Milliseconds(520));
   EXPECT_GT(longest, absl::Milliseconds(980));
+}
+
+TEST(Backoff, TheFirstAttemptsOfManyClientsFillTheirWindowEvenly) {
+  constexpr absl::Duration kWindow = absl::Seconds(5);
+  constexpr int kClients = 1000;
+  std::vector<int> each_second(6);
+  for (uint64_t seed = 0; seed < kClients; ++seed) {
+    Backoff backoff({absl::Milliseconds(100), absl::Seconds(10)}, seed);
+    const absl::Duration first = backoff.Next(kWindow);
+    ASSERT_LE(first, kWindow + absl::Milliseconds(100));
+    ++each_second[static_cast<size_t>(absl::ToDoubleSeconds(first))];
+    EXPECT_LE(backoff.Next(kWindow), absl::Milliseconds(200)) << "then it goes on as ever";
+    backoff.Reset();
+  }
+  for (int second = 0; second < 5; ++second) {
+    EXPECT_NEAR(each_second[second], kClients / 5, 60) << second;  // five standard deviations
+  }
 }
 
 }  // namespace

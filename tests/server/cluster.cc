@@ -47,6 +47,13 @@ void TestCoordinator::Restart(int64_t spare_pages) {
 }
 
 void TestCoordinator::Advance(absl::Duration time) {
+  // In steps: timers that run late by much would say that the coordinator was away.
+  for (absl::Duration left = time; left > absl::ZeroDuration(); left -= kStep) {
+    Jump(std::min(left, kStep));
+  }
+}
+
+void TestCoordinator::Jump(absl::Duration time) {
   clock_.Advance(time);
   coordinator_->Wake();
   coordinator_->counters();  // in one transaction with timers, or after it
@@ -86,12 +93,13 @@ int64_t TestCoordinator::Query(const std::string& sql) {
 }
 
 TestWorker::TestWorker(TestCoordinator* coordinator, std::string id, std::string instance,
-                       std::string device_kind)
+                       std::string device_kind, std::vector<int64_t> kept)
     : coordinator_(coordinator), id_(std::move(id)) {
-  Pending<absl::Duration> reply;
-  (*coordinator_)->Register({id_, instance, "host", "0.1.0", device_kind}, reply.Callback());
-  const absl::StatusOr<absl::Duration> registered = reply.Get();
+  Pending<Registration> reply;
+  (*coordinator_)->Register({id_, instance, "host", "0.1.0", device_kind}, kept, reply.Callback());
+  const absl::StatusOr<Registration> registered = reply.Get();
   EXPECT_TRUE(registered.ok()) << registered.status();
+  registration_ = registered.value_or(Registration());
 }
 
 Pending<std::unique_ptr<LeaseGrant>> TestWorker::AskForLease(int64_t request_number,

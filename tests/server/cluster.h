@@ -89,6 +89,7 @@ inline constexpr int64_t kFoldImages[] = {5, 4};
 class TestCoordinator {
  public:
   static constexpr int64_t kEndlessPages = 1'000'000;
+  static constexpr absl::Duration kStep = absl::Seconds(1);
 
   // On the store at `path`; by default on one of its own.
   explicit TestCoordinator(SchedulerOptions options = {}, const std::string& path = "");
@@ -102,6 +103,8 @@ class TestCoordinator {
   void Restart(int64_t spare_pages = kEndlessPages);
   // Time passes; timers that are due have run when this returns.
   void Advance(absl::Duration time);
+  // The same, while the coordinator's process is stopped.
+  void Jump(absl::Duration time);
 
   std::string Submit(const std::string& text = kSmallCampaign,
                      const std::string& request_id = "request");
@@ -123,9 +126,11 @@ class TestWorker {
  public:
   // Registers.
   TestWorker(TestCoordinator* coordinator, std::string id, std::string instance = "first",
-             std::string device_kind = "cpu");
+             std::string device_kind = "cpu", std::vector<int64_t> kept = {});
 
   const std::string& id() const { return id_; }
+  // What it was told.
+  const Registration& registration() const { return registration_; }
 
   Pending<std::unique_ptr<LeaseGrant>> AskForLease(int64_t request_number, absl::Duration wait);
   // Null if there is no work now.
@@ -146,6 +151,7 @@ class TestWorker {
  private:
   TestCoordinator* const coordinator_;
   const std::string id_;
+  Registration registration_;
   int64_t request_number_ = 0;
 };
 

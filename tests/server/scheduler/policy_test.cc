@@ -83,5 +83,11 @@ TEST(RetryDelay, DoublesWithEveryFailureUpToALimit) {
   EXPECT_EQ(RetryDelay(Options(), 0), absl::Seconds(1));
 }
 
+TEST(RetryWindow, LetsTwoHundredWorkersASecondComeBackForHalfAMinuteAtMost) {
+  EXPECT_EQ(RetryWindow(1), absl::Milliseconds(5));
+  EXPECT_EQ(RetryWindow(1000), absl::Seconds(5));
+  EXPECT_EQ(RetryWindow(100'000), absl::Seconds(30));
+}
+
 }  // namespace
 }  // namespace bitquake

@@ -123,6 +123,29 @@ TEST_F(WorkerServiceTest, ARefusedReportIsNamedAndTheOthersGoOn) {
   EXPECT_EQ(ack.error(), "");
 }
 
+TEST_F(WorkerServiceTest, ACancelledLeaseIsToldOverTheStream) {
+  ASSERT_TRUE(Register().ok());
+  const std::string id = SubmitSmall();
+  const int64_t lease = Lease(1).lease().lease_id();
+  Context context;
+  const auto stream = workers_->StreamOutcomes(&context);
+  v1::OutcomeReport report;
+  report.set_worker_id("w");
+  report.set_sequence(1);
+  report.set_lease_id(lease);
+  report.set_campaign_id(id);
+  report.mutable_begun();
+  ASSERT_TRUE(stream->Write(report));
+  v1::OutcomeAck ack;
+  ASSERT_TRUE(stream->Read(&ack));
+  EXPECT_EQ(ack.sequence(), 1);
+  EXPECT_EQ(ack.ended_lease_id(), 0);
+  ASSERT_TRUE(coordinator_.Control(id, Coordinator::Command::kCancel).ok());
+  ASSERT_TRUE(stream->Read(&ack));
+  EXPECT_EQ(ack.sequence(), 0);
+  EXPECT_EQ(ack.ended_lease_id(), lease);
+}
+
 TEST_F(WorkerServiceTest, WhatCannotBeTakenIsNotAcknowledged) {
   Context context;
   const auto stream = workers_->StreamOutcomes(&context);
