@@ -14,7 +14,7 @@ readonly packages=(
   ca-certificates ccache cmake faketime g++ git libabsl-dev libarchive-dev libboost-dev
   libcivetweb-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev
   libpng-dev libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev
-  libyaml-cpp-dev mold ninja-build nlohmann-json3-dev pkg-config prometheus-cpp-dev
+  libyaml-cpp-dev mold ninja-build nlohmann-json3-dev openssl pkg-config prometheus-cpp-dev
   protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio python3-numpy python3-pip
   python3-protobuf python3-pytest python3-venv sqlite3
 )

@@ -38,6 +38,7 @@ struct Flags {
   std::string listen = "127.0.0.1:50551";
   std::string http;
   std::string log_file;
+  TlsOptions tls;
   bool insecure = false;
   double lease_seconds = 60;
   double lease_work_seconds = 20;
@@ -99,9 +100,11 @@ absl::Status Check(const Flags& flags) {
 }
 
 absl::Status Serve(const Flags& flags) {
-  if (!flags.insecure) {
-    RETURN_IF_ERROR(CheckPlainTextAddress(flags.listen));
+  RETURN_IF_ERROR(CheckListenFlags(flags.listen, flags.tls, flags.insecure));
+  if (!flags.insecure && !flags.http.empty()) {
+    RETURN_IF_ERROR(CheckPlainTextAddress(flags.http));
   }
+  RETURN_IF_ERROR(CheckSocketFolder(flags.listen));
   RETURN_IF_ERROR(CheckNobodyListens(flags.listen));
   ASSIGN_OR_RETURN(const int lock, LockDatabase(flags.database));
   absl::Cleanup unlock = [lock] { close(lock); };
@@ -115,12 +118,14 @@ absl::Status Serve(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator,
                    Coordinator::Start(std::move(db), &clock, options));
   ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
-                   GrpcServer::Start({flags.listen, flags.database}, coordinator.get()));
+                   GrpcServer::Start({flags.listen, flags.database, flags.tls}, coordinator.get()));
   std::unique_ptr<HttpServer> http;
   if (!flags.http.empty()) {
-    ASSIGN_OR_RETURN(http,
-                     HttpServer::Start({flags.http, [&] { return coordinator->ready(); }},
-                                       std::make_shared<CoordinatorMetrics>(coordinator.get())));
+    ASSIGN_OR_RETURN(
+        http, HttpServer::Start(
+                  {flags.http, [&] { return coordinator->ready(); },
+                   [&](absl::string_view authorization) { return grpc->CheckPage(authorization); }},
+                  std::make_shared<CoordinatorMetrics>(coordinator.get())));
     spdlog::info("metrics on port {}", http->port());
   }
   spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,
@@ -151,6 +156,14 @@ int main(int argc, char** argv) {
   app.add_option("--http", flags.http,
                  "HOST:PORT of /metrics, /healthz and /readyz; none by default");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
+  app.add_option("--tls-cert", flags.tls.cert, "use TLS; the server's certificate, PEM");
+  app.add_option("--tls-key", flags.tls.key, "private key of --tls-cert");
+  app.add_option("--tls-client-ca", flags.tls.client_ca,
+                 "let in clients with a certificate of this CA, which names their role");
+  app.add_option("--tls-revoked", flags.tls.revoked,
+                 "file of SHA-256 fingerprints, one a line: certificates no longer let in");
+  app.add_option("--tokens", flags.tls.tokens,
+                 "let in clients with a token; lines of ROLE NAME EXPIRES SHA256");
   app.add_flag("--insecure", flags.insecure,
                "allow plain text on addresses that other machines can reach");
   app.add_option("--lease-seconds", flags.lease_seconds,

@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/channel/connection_options.h"
 #include "common/http/http_server.h"
 #include "spdlog/spdlog.h"
 #include "worker/agent/agent.h"
@@ -31,7 +32,7 @@ namespace bitquake {
 namespace {
 
 struct Flags {
-  std::string server = "127.0.0.1:50551";
+  ConnectionOptions server;
   std::vector<std::string> model_roots;
   std::vector<std::string> data_roots;
   std::vector<std::string> models;  // NAME=PATH
@@ -140,12 +141,13 @@ absl::Status Work(const Flags& flags) {
   ASSIGN_OR_RETURN(WorkbenchOptions bench, MakeBench(flags));
   Workbench workbench(std::move(bench));
 
-  const std::unique_ptr<v1::WorkerService::Stub> stub = ConnectToCoordinator(flags.server);
+  ASSIGN_OR_RETURN(const std::unique_ptr<v1::WorkerService::Stub> stub,
+                   ConnectToCoordinator(flags.server));
 
   AgentOptions options;
   options.worker_id = flags.id.empty() ? absl::StrCat(HostName(), "-", RandomHex()) : flags.id;
   ASSIGN_OR_RETURN(options.device_kind, DeviceKind(flags.device));
-  spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server);
+  spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server.address);
   Agent agent(stub.get(), &workbench, options);
   ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
                    ServeMetrics(flags, agent, workbench, options.device_kind));
@@ -168,9 +170,7 @@ int main(int argc, char** argv) {
   bitquake::Flags flags;
   CLI::App app("A worker of Bitquake: quantises weights, flips bits, infers, reports.");
   app.set_version_flag("--version", bitquake::kVersion);
-  app.add_option("--server", flags.server, "the coordinator: HOST:PORT or unix:PATH")
-      ->envname("BITQUAKE_SERVER")
-      ->capture_default_str();
+  AddConnectionFlags(app, &flags.server);
   app.add_option("--model-root", flags.model_roots, "folder that holds model folders; repeatable")
       ->envname("BITQUAKE_MODEL_ROOT");
   app.add_option("--data-root", flags.data_roots, "folder that holds data sets; repeatable")

@@ -1,7 +1,5 @@
 #include "client/api/client.h"
 
-#include <grpcpp/create_channel.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -16,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/channel/channel.h"
 
 namespace bitquake {
 namespace {
@@ -27,6 +26,7 @@ constexpr absl::Duration kCallTime = absl::Seconds(30);
 struct Client::Impl {
   std::string address;
   ClientOptions options;
+  absl::Status settings;  // an error: there is no stub
   std::unique_ptr<v1::CampaignService::Stub> stub;
   absl::Mutex mutex;
   bool stopped ABSL_GUARDED_BY(mutex) = false;
@@ -36,8 +36,8 @@ struct Client::Impl {
     if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
       return absl::UnavailableError(absl::StrCat("cannot reach the server at ", address, " (",
-                                                 status.error_message(),
-                                                 "); is it running? name another with --server"));
+                                                 status.error_message(), "); ",
+                                                 UnavailableRemedy(status.error_message())));
     }
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   }
@@ -62,6 +62,7 @@ struct Client::Impl {
 
   // Calls again while the server is away, up to the patience of the options.
   absl::Status Patiently(const std::function<absl::Status()>& call) {
+    RETURN_IF_ERROR(settings);
     const SystemClock clock;
     const absl::Duration give_up = clock.Monotonic() + options.patience;
     Backoff backoff({}, RandomNumber());
@@ -78,19 +79,23 @@ struct Client::Impl {
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
 
-std::unique_ptr<Client> Client::Connect(const std::string& address, ClientOptions options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
-  arguments.SetMaxReceiveMessageSize(256 << 20);
+std::unique_ptr<Client> Client::Connect(const ConnectionOptions& connection,
+                                        ClientOptions options) {
   auto impl = std::make_unique<Impl>();
-  impl->address = address;
+  impl->address = connection.address;
   impl->options = options;
-  impl->stub = v1::CampaignService::NewStub(
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = OpenChannel(connection);
+  if (channel.ok()) {
+    impl->stub = v1::CampaignService::NewStub(*channel);
+  }
+  impl->settings = channel.status();
   return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+std::unique_ptr<Client> Client::Connect(const std::string& address, ClientOptions options) {
+  ConnectionOptions connection;
+  connection.address = address;
+  return Connect(connection, options);
 }
 
 absl::StatusOr<std::string> Client::Submit(const std::string& file, const std::string& file_name,
@@ -202,6 +207,7 @@ absl::Status Client::Watch(const std::string& id,
                            const std::function<void()>& away) {
   v1::WatchCampaignRequest request;
   request.set_campaign_id(id);
+  RETURN_IF_ERROR(impl_->settings);
   const SystemClock clock;
   std::optional<absl::Duration> give_up;  // set while the server is away
   Backoff backoff({}, RandomNumber());

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/channel/connection_options.h"
 #include "common/report/results.h"
 #include "common/report/trial_record.h"
 
@@ -87,6 +88,11 @@ struct ClientOptions {
 // campaign.proto states.
 class Client {
  public:
+  // Connects at the first call. If the files that `connection` names cannot be used, each call
+  // gives OpenChannel's error (InvalidArgument).
+  static std::unique_ptr<Client> Connect(const ConnectionOptions& connection,
+                                         ClientOptions options = {});
+  // Without credentials.
   static std::unique_ptr<Client> Connect(const std::string& address, ClientOptions options = {});
   ~Client();
 

@@ -47,9 +47,7 @@ void Session::FinishCampaign(const CampaignStatus& campaign) {
 }
 
 void AddServerFlag(CLI::App& command, Session& session) {
-  command.add_option("--server", session.flags.server, "the coordinator: HOST:PORT or unix:PATH")
-      ->envname("BITQUAKE_SERVER")
-      ->capture_default_str();
+  AddConnectionFlags(command, &session.flags.server);
 }
 
 void AddDeviceFlag(CLI::App& command, std::string* device) {

@@ -21,7 +21,7 @@ enum ExitCode {
 };
 
 struct GlobalFlags {
-  std::string server = "127.0.0.1:50551";
+  ConnectionOptions server;
   bool json = false;
 };
 
@@ -37,7 +37,7 @@ struct Session {
   void FinishCampaign(const CampaignStatus& campaign);
 };
 
-// Adds --server and --json to a command.
+// Adds to a command: --server with --tls-* and --token-file; --json.
 void AddServerFlag(CLI::App& command, Session& session);
 void AddJsonFlag(CLI::App& command, Session& session);
 

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "client/cli/child_process.h"
 #include "client/cli/command.h"
 #include "client/cli/find_folder.h"
@@ -11,6 +12,7 @@
 #include "common/base/build_info.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
+#include "common/channel/credential_check.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
@@ -86,6 +88,28 @@ void Print(const Json& answer, const Flags& flags) {
   }
 }
 
+Json CredentialsJson(const std::vector<CredentialFinding>& findings) {
+  Json list = Json::array();
+  for (const CredentialFinding& finding : findings) {
+    list.push_back({{"what", finding.what},
+                    {"path", finding.path},
+                    {"good", finding.good},
+                    {"text", finding.text}});
+  }
+  return list;
+}
+
+// What is wrong with the credentials that a server would be shown; OK if nothing is.
+absl::Status Verdict(const std::vector<CredentialFinding>& findings) {
+  for (const CredentialFinding& finding : findings) {
+    if (!finding.good) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(finding.what, " ", finding.path, ": ", finding.text));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Examine(const Flags& flags, Session& session) {
   ASSIGN_OR_RETURN(const Json request, Request(flags));
   ASSIGN_OR_RETURN(const std::string worker, SisterProgram("bitquake-worker"));
@@ -108,19 +132,29 @@ absl::Status Examine(const Flags& flags, Session& session) {
   RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"),
                            /*quiet=*/session.flags.json));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(outcome));
+  Json answer = Json::parse(text);
+  const std::vector<CredentialFinding> findings =
+      CheckCredentials(session.flags.server, absl::Now());
   if (session.flags.json) {
-    std::cout << text << "\n";
+    answer["credentials"] = CredentialsJson(findings);
+    std::cout << answer.dump() << "\n";
   } else {
-    Print(Json::parse(text), flags);
+    Print(answer, flags);
+    for (const CredentialFinding& finding : findings) {
+      std::cout << finding.what << " " << finding.path << ": " << (finding.good ? "" : "BAD: ")
+                << finding.text << "\n";
+    }
   }
-  return absl::OkStatus();
+  return Verdict(findings);
 }
 
 }  // namespace
 
 void AddDoctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "doctor", "Say what a worker here computes with, and how faithful its compute modes are");
+      "doctor",
+      "Say what a worker here computes with, how faithful its compute modes are, and whether the "
+      "certificates and the token for a server are in order");
   auto flags = std::make_shared<Flags>();
   AddDeviceFlag(*command, &flags->device);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
@@ -143,6 +177,7 @@ void AddDoctor(CLI::App& app, Session& session) {
             ->check(CLI::PositiveNumber)
             ->capture_default_str());
   needs(command->add_option("--seed", flags->seed)->capture_default_str());
+  AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake doctor --device cuda --fidelity --model vit --data imagenet");
   command->callback([flags, &session] { session.Finish(Examine(*flags, session)); });

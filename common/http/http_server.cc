@@ -27,13 +27,38 @@ namespace {
 int Send(mg_connection* connection, int code, const char* type, const std::string& body) {
   mg_printf(connection,
             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
-            "no-store\r\n\r\n",
-            code, code == 200 ? "OK" : "Service Unavailable", type, body.size());
+            "no-store\r\n%s\r\n",
+            code, mg_get_response_code_text(connection, code), type, body.size(),
+            code == 401 ? "WWW-Authenticate: Bearer\r\nWWW-Authenticate: Basic "
+                          "realm=\"bitquake: any name, and a token as password\"\r\n"
+                        : "");
   mg_write(connection, body.data(), body.size());
   return code;
 }
 
+// True if the request may have what it asks for; answers it otherwise.
+bool Allowed(mg_connection* connection, const HttpServer::Impl& impl, int* code) {
+  if (!impl.options.allowed) {
+    return true;
+  }
+  const char* authorization = mg_get_header(connection, "Authorization");
+  const absl::Status status = impl.options.allowed(authorization == nullptr ? "" : authorization);
+  if (status.ok()) {
+    return true;
+  }
+  *code = Send(connection,
+               absl::IsPermissionDenied(status) ? 403
+               : absl::IsUnavailable(status)    ? 503
+                                                : 401,
+               "text/plain", absl::StrCat(status.message(), "\n"));
+  return false;
+}
+
 int ServeMetrics(mg_connection* connection, void* impl) {
+  int code = 200;
+  if (!Allowed(connection, *static_cast<HttpServer::Impl*>(impl), &code)) {
+    return code;
+  }
   const auto& metrics = static_cast<HttpServer::Impl*>(impl)->metrics;
   return Send(connection, 200, "text/plain; version=0.0.4; charset=utf-8",
               prometheus::TextSerializer().Serialize(metrics->Collect()));

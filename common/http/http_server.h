@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace prometheus {
 class Collectable;
@@ -18,6 +19,10 @@ namespace bitquake {
 struct HttpOptions {
   std::string address;                  // "127.0.0.1:9464"; port 0 lets the system choose
   std::function<absl::Status()> ready;  // what /readyz answers; from any thread
+  // Whether a request with this Authorization header ("" if it has none) may read pages other than
+  // /healthz and /readyz; from any thread. PermissionDenied becomes 403, Unavailable 503, all else
+  // 401. Empty: everybody may.
+  std::function<absl::Status(absl::string_view authorization)> allowed = nullptr;
 };
 
 // Serves from its own threads until destroyed. Thread-safe.

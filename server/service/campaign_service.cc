@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "server/service/results_reactor.h"
+#include "server/service/standing.h"
 #include "server/service/translate.h"
 #include "server/store/snapshot.h"
 #include "server/store/trial_reader.h"
@@ -19,21 +20,11 @@
 namespace bitquake {
 namespace {
 
-absl::StatusOr<Campaign> ParseSubmitted(const std::string& file, const std::string& file_name) {
-  const std::string name = file_name.empty() ? "campaign" : file_name;
-  ASSIGN_OR_RETURN(Campaign campaign, ParseCampaign(file, name));
-  // A submitted campaign is data: its names stay below the workers' roots.
-  for (const std::string& model : campaign.models) {
-    RETURN_IF_ERROR(CheckPlainName(model));
-  }
-  RETURN_IF_ERROR(CheckPlainName(campaign.dataset));
-  return campaign;
-}
-
 // Sends the newest state; states that were overtaken while a write was under way are left out.
 class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
  public:
-  WatchReactor(Coordinator* coordinator, const std::string& campaign) : coordinator_(coordinator) {
+  WatchReactor(Coordinator* coordinator, const std::string& campaign, Standing standing)
+      : coordinator_(coordinator), standing_(standing) {
     auto shared = shared_;
     shared->reactor = this;
     const int64_t number =
@@ -97,6 +88,11 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
       return;
     }
     if (next_.has_value()) {
+      const absl::Status standing = standing_.Check();
+      if (!standing.ok()) {
+        End(ToGrpc(standing));
+        return;
+      }
       message_ = *std::exchange(next_, std::nullopt);
       writing_ = true;
       StartWrite(&message_);
@@ -115,6 +111,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<v1::CampaignStatus> {
 
   Coordinator* const coordinator_;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  Standing standing_;
   std::atomic<int64_t> number_{0};
   std::optional<v1::CampaignStatus> next_;
   v1::CampaignStatus message_;
@@ -149,11 +146,26 @@ class ErrorReactor final : public grpc::ServerWriteReactor<Message> {
 
 }  // namespace
 
+absl::StatusOr<Campaign> CampaignService::ParseSubmitted(const grpc::CallbackServerContext& context,
+                                                         const std::string& file,
+                                                         const std::string& file_name) {
+  RETURN_IF_ERROR(files_.Admit(HostOfPeer(context.peer())));
+  const std::string name = file_name.empty() ? "campaign" : file_name;
+  ASSIGN_OR_RETURN(Campaign campaign, ParseCampaign(file, name));
+  // A submitted campaign is data: its names stay below the workers' roots.
+  for (const std::string& model : campaign.models) {
+    RETURN_IF_ERROR(CheckPlainName(model));
+  }
+  RETURN_IF_ERROR(CheckPlainName(campaign.dataset));
+  return campaign;
+}
+
 grpc::ServerUnaryReactor* CampaignService::Submit(grpc::CallbackServerContext* context,
                                                   const v1::SubmitRequest* request,
                                                   v1::SubmitResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<Campaign> campaign = ParseSubmitted(request->file(), request->file_name());
+  absl::StatusOr<Campaign> campaign =
+      ParseSubmitted(*context, request->file(), request->file_name());
   if (campaign.ok() && request->request_id().empty()) {
     campaign = absl::InvalidArgumentError("request_id is empty");
   }
@@ -175,7 +187,8 @@ grpc::ServerUnaryReactor* CampaignService::Validate(grpc::CallbackServerContext*
                                                     const v1::ValidateRequest* request,
                                                     v1::ValidateResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const absl::StatusOr<Campaign> campaign = ParseSubmitted(request->file(), request->file_name());
+  const absl::StatusOr<Campaign> campaign =
+      ParseSubmitted(*context, request->file(), request->file_name());
   if (campaign.ok()) {
     response->set_resolved_json(ToJson(*campaign));
   }
@@ -226,8 +239,9 @@ grpc::ServerUnaryReactor* CampaignService::ListCampaigns(grpc::CallbackServerCon
 }
 
 grpc::ServerWriteReactor<v1::CampaignStatus>* CampaignService::WatchCampaign(
-    grpc::CallbackServerContext*, const v1::WatchCampaignRequest* request) {
-  return new WatchReactor(coordinator_, request->campaign_id());
+    grpc::CallbackServerContext* context, const v1::WatchCampaignRequest* request) {
+  return new WatchReactor(coordinator_, request->campaign_id(),
+                          Standing(access_, "/bitquake.v1.CampaignService/WatchCampaign", context));
 }
 
 grpc::ServerWriteReactor<v1::ResultBatch>* CampaignService::StreamResults(

@@ -4,16 +4,25 @@
 #include <string>
 
 #include "bitquake/v1/campaign.grpc.pb.h"
+#include "common/base/clock.h"
+#include "common/campaign/campaign.h"
 #include "server/scheduler/coordinator.h"
+#include "server/service/access.h"
+#include "server/service/limits.h"
+#include "server/service/rate_limit.h"
 
 namespace bitquake {
 
 class CampaignService final : public v1::CampaignService::CallbackService {
  public:
-  // `coordinator` must outlive the service; results are read from `database` on connections of
-  // their own.
-  CampaignService(Coordinator* coordinator, std::string database)
-      : coordinator_(coordinator), database_(std::move(database)) {}
+  // All but `database` must outlive the service; results are read from `database` on connections of
+  // their own. `access` may be null: then everybody may do everything.
+  CampaignService(Coordinator* coordinator, std::string database, const Clock* clock,
+                  const Access* access)
+      : coordinator_(coordinator),
+        database_(std::move(database)),
+        access_(access),
+        files_(clock, kSubmitBurst, kSubmitsPerSecond) {}
 
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const v1::SubmitRequest* request,
@@ -52,8 +61,14 @@ class CampaignService final : public v1::CampaignService::CallbackService {
                                     const std::string& campaign, Coordinator::Command command,
                                     v1::CampaignStatus* response);
 
+  // Parses a campaign file that a caller sent, unless its host sends too many.
+  absl::StatusOr<Campaign> ParseSubmitted(const grpc::CallbackServerContext& context,
+                                          const std::string& file, const std::string& file_name);
+
   Coordinator* const coordinator_;
   const std::string database_;
+  const Access* const access_;
+  RateLimit files_;
 };
 
 }  // namespace bitquake

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/build_info.h"
+#include "server/service/standing.h"
 #include "server/service/translate.h"
 
 namespace bitquake {
@@ -46,16 +47,19 @@ class LeaseReactor final : public grpc::ServerUnaryReactor {
 // stream has ended.
 class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::OutcomeAck> {
  public:
-  explicit OutcomeReactor(Coordinator* coordinator) : coordinator_(coordinator) {
+  OutcomeReactor(Coordinator* coordinator, Standing standing)
+      : coordinator_(coordinator), standing_(standing) {
     shared_->reactor = this;
     StartRead(&report_);
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) {
+    const absl::Status standing = ok ? standing_.Check() : absl::OkStatus();
+    if (!ok || !standing.ok()) {
       absl::MutexLock lock(&shared_->mutex);
       reading_ = false;
       end_of_reports_ = true;
+      error_.Update(standing);
       FinishIfDone();
       return;
     }
@@ -177,6 +181,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   }
 
   Coordinator* const coordinator_;
+  Standing standing_;
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   v1::OutcomeReport report_;
   v1::OutcomeAck ack_;
@@ -246,8 +251,9 @@ grpc::ServerUnaryReactor* WorkerService::Heartbeat(grpc::CallbackServerContext* 
 }
 
 grpc::ServerBidiReactor<v1::OutcomeReport, v1::OutcomeAck>* WorkerService::StreamOutcomes(
-    grpc::CallbackServerContext*) {
-  return new OutcomeReactor(coordinator_);
+    grpc::CallbackServerContext* context) {
+  return new OutcomeReactor(
+      coordinator_, Standing(access_, "/bitquake.v1.WorkerService/StreamOutcomes", context));
 }
 
 }  // namespace bitquake

@@ -3,12 +3,15 @@
 
 #include "bitquake/v1/worker.grpc.pb.h"
 #include "server/scheduler/coordinator.h"
+#include "server/service/access.h"
 
 namespace bitquake {
 
 class WorkerService final : public v1::WorkerService::CallbackService {
  public:
-  explicit WorkerService(Coordinator* coordinator) : coordinator_(coordinator) {}
+  // Both must outlive the service. `access` may be null: then everybody may do everything.
+  WorkerService(Coordinator* coordinator, const Access* access)
+      : coordinator_(coordinator), access_(access) {}
 
   grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context,
                                      const v1::RegisterRequest* request,
@@ -24,6 +27,7 @@ class WorkerService final : public v1::WorkerService::CallbackService {
 
  private:
   Coordinator* const coordinator_;
+  const Access* const access_;
 };
 
 }  // namespace bitquake

@@ -26,11 +26,12 @@ COMMON_MAY_INCLUDE = {
     "stats": ("base",),
     "report": ("base", "model", "fault", "campaign", "stats"),
     "http": (),
+    "channel": ("base",),
 }
 
 TORCH_FOLDERS = ("worker/engine",)
 SQLITE_FOLDERS = ("server/store",)
-GRPC_FOLDERS = ("server/service", "worker/agent", "client/api")
+GRPC_FOLDERS = ("common/channel", "server/service", "worker/agent", "client/api")
 
 INCLUDE = re.compile(r'\s*#\s*(?:include|include_next|import)\s*(?:<([^>]+)>|"([^"]+)"|(\S.*))')
 
@@ -159,6 +160,8 @@ SELF_TEST_TREE = (
     ("common/fault/a.h", '"common/model/surface.h"', ()),
     ("common/report/a.h", '"common/stats/estimate.h"', ()),
     ("common/http/a.cc", "<civetweb.h>", ()),
+    ("common/channel/a.cc", "<grpcpp/create_channel.h>", ()),
+    ("common/channel/b.cc", '"common/base/file.h"', ()),
     ("client/cli/run.cc", '"client/api/client.h"', ()),
     ("client/api/a.cc", '"proto/bitquake/v1/campaign.pb.h"', ()),
     ("client/api/b.cc", '"common/campaign/campaign.h"', ()),
@@ -191,6 +194,7 @@ SELF_TEST_TREE = (
     ("common/stats/a.cc", '"common/report/results.h"', ("common_has_layers",)),
     ("common/campaign/f.cc", '"common/report/results.h"', ("common_has_layers",)),
     ("common/http/b.cc", '"common/report/results.h"', ("common_has_layers",)),
+    ("common/channel/c.cc", '"common/campaign/campaign.h"', ("common_has_layers",)),
     ("common/novel/a.cc", "<string>", ("common_has_layers",)),
     ("common/model/b.cc", "<ATen/ATen.h>", ("torch_stays_in_the_engine",)),
     ("worker/data/a.cc", "<torch/torch.h>", ("torch_stays_in_the_engine",)),

@@ -8,6 +8,7 @@
 #include "common/base/build_info.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
+#include "common/channel/channel.h"
 #include "spdlog/spdlog.h"
 
 namespace bitquake {
@@ -18,6 +19,10 @@ constexpr size_t kMostUnacknowledged = 20'000;
 constexpr absl::Duration kCallTime = absl::Seconds(10);
 
 absl::Status FromGrpc(const grpc::Status& status) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    return absl::UnavailableError(
+        absl::StrCat(status.error_message(), "; ", UnavailableRemedy(status.error_message())));
+  }
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
@@ -136,7 +141,9 @@ absl::Status Agent::Run() {
       }
       continue;
     }
-    if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status)) {
+    // A worker that was let in before waits for credentials that are renewed.
+    const bool unknown = absl::IsUnauthenticated(status) && request_number == 0;
+    if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) || unknown) {
       return status;
     }
     registered = registered && !absl::IsNotFound(status);

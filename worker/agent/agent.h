@@ -35,7 +35,8 @@ class Agent {
   ~Agent();
 
   // Works until Drain. Errors: FailedPrecondition (the coordinator speaks another protocol),
-  // PermissionDenied (quarantined).
+  // PermissionDenied (quarantined, or not a worker's credentials), Unauthenticated (the coordinator
+  // never let it in).
   absl::Status Run();
 
   // Leaves the work at hand within a chunk, hands it back, waits for acknowledgements, and lets Run

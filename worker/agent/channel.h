@@ -2,14 +2,15 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
+#include "absl/status/statusor.h"
 #include "bitquake/v1/worker.grpc.pb.h"
+#include "common/channel/connection_options.h"
 
 namespace bitquake {
 
-// `address` is HOST:PORT or unix:PATH. Connects lazily, and again within seconds after the
-// coordinator was away.
-std::unique_ptr<v1::WorkerService::Stub> ConnectToCoordinator(const std::string& address);
+// Connects lazily, and again within seconds after the coordinator was away. Errors: OpenChannel's.
+absl::StatusOr<std::unique_ptr<v1::WorkerService::Stub>> ConnectToCoordinator(
+    const ConnectionOptions& options);
 
 }  // namespace bitquake

@@ -15,8 +15,8 @@ struct Roots {
 };
 
 // The folder that `name` stands for; `what` ("model", "data set") and `flag` ("--model-root") make
-// the error helpful. Errors: InvalidArgument for a name that could lead outside of the roots;
-// NotFound, with what is there.
+// the error helpful. Errors: InvalidArgument for a name that could lead outside of the roots, or
+// a link that does; NotFound, with what is there.
 absl::StatusOr<std::string> Resolve(const Roots& roots, const std::string& name,
                                     const std::string& what, const std::string& flag);
 

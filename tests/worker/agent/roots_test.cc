@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/worker/data/scratch.h"
 
 namespace bitquake {
@@ -49,6 +51,22 @@ TEST_F(RootsTest, NamesThatLeadOutsideAreRefused) {
         folder_.Path("outside"), std::string(""), std::string("."), std::string("vit/..")}) {
     EXPECT_EQ(Find(name).status().code(), absl::StatusCode::kInvalidArgument) << name;
   }
+}
+
+TEST_F(RootsTest, LinksThatLeadOutsideAreRefusedWithWhatToDo) {
+  std::filesystem::create_directory_symlink(folder_.Path("outside"), folder_.Path("one/out"));
+  std::filesystem::create_directory_symlink("../..", folder_.Path("one/vit/up"));
+  std::filesystem::create_directory_symlink(folder_.Path("one/vit"), folder_.Path("one/in"));
+  std::filesystem::create_directory_symlink(folder_.Path("one"), folder_.Path("root"));
+  for (const char* name : {"out", "vit/up/outside"}) {
+    const absl::Status status = Find(name).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("leads out of"), HasSubstr("--model"), HasSubstr("outside")));
+  }
+  EXPECT_EQ(Find("in").value(), folder_.Path("one/in")) << "it stays below the root";
+  roots_.folders = {folder_.Path("root")};
+  EXPECT_EQ(Find("vit").value(), folder_.Path("root/vit")) << "the root itself may be a link";
 }
 
 TEST_F(RootsTest, NotFoundSaysWhereItLookedAndWhatIsNear) {
