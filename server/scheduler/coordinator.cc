@@ -127,8 +127,11 @@ absl::Duration Coordinator::Tick(Database& db) {
 }
 
 void Coordinator::Ended(const absl::Status& status) {
-  if (!status.ok()) {
+  if (status.ok()) {
+    committed_ = counters_;
+  } else {
     reload_ = true;
+    counters_ = committed_;
   }
   std::vector<std::function<void(const absl::Status&)>> replies;
   replies.swap(after_commit_);

@@ -50,8 +50,10 @@ absl::StatusOr<int64_t> Coordinator::ExpectedJobs(Database& db, const CampaignSn
 
 absl::Status Coordinator::WithPlans(const std::function<absl::Status()>& steps) {
   plans_used_.clear();
+  const CoordinatorCounters counted = counters_;
   const absl::Status status = steps();
   if (!status.ok()) {
+    counters_ = counted;
     for (const std::string& campaign : plans_used_) {
       plans_.erase(campaign);
     }

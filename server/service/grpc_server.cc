@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/service/campaign_service.h"
@@ -26,6 +27,7 @@ struct GrpcServer::Impl {
 
   CampaignService campaigns;
   WorkerService workers;
+  RpcLatencies latencies;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
@@ -48,6 +50,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions&
   builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &impl->port);
   builder.RegisterService(&impl->campaigns);
   builder.RegisterService(&impl->workers);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(impl->latencies.Interceptors());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   impl->server = builder.BuildAndStart();
   const bool bound = impl->server != nullptr && impl->port != 0;
   if (!bound) {
@@ -56,6 +61,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions&
   }
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }
+
+const RpcLatencies& GrpcServer::latencies() const { return impl_->latencies; }
 
 int GrpcServer::port() const { return impl_->port; }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/scheduler/coordinator.h"
+#include "server/service/rpc_latencies.h"
 
 namespace bitquake {
 
@@ -21,6 +22,9 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcOptions& options,
                                                            Coordinator* coordinator);
   ~GrpcServer();
+
+  // How long calls took; lives as long as the server.
+  const RpcLatencies& latencies() const;
 
   // The port that was bound; 0 for Unix sockets.
   int port() const;

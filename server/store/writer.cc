@@ -13,11 +13,17 @@ namespace bitquake {
 namespace {
 
 constexpr size_t kMostRequestsTogether = 2048;
+const prometheus::Histogram::BucketBoundaries kCommitSeconds = {
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 }  // namespace
 
 Writer::Writer(Database db, const Clock* clock, WriterHooks hooks)
-    : db_(std::move(db)), clock_(clock), hooks_(std::move(hooks)), next_tick_(clock->Monotonic()) {
+    : db_(std::move(db)),
+      clock_(clock),
+      hooks_(std::move(hooks)),
+      commit_seconds_(kCommitSeconds),
+      next_tick_(clock->Monotonic()) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -63,11 +69,6 @@ void Writer::Stop() {
 absl::Status Writer::last_commit() const {
   absl::MutexLock lock(&mutex_);
   return last_commit_;
-}
-
-Writer::Statistics Writer::statistics() const {
-  absl::MutexLock lock(&mutex_);
-  return statistics_;
 }
 
 bool Writer::HasWork() const { return !queue_.empty() || stopping_ || woken_; }
@@ -130,11 +131,9 @@ void Writer::Transact(std::deque<Pending> batch) {
     spdlog::error("the store cannot commit: {}", std::string(status.message()));
     next_tick_ = clock_->Monotonic() + absl::Seconds(1);
   }
+  commit_seconds_.Observe(absl::ToDoubleSeconds(clock_->Monotonic() - start));
   {
     absl::MutexLock lock(&mutex_);
-    ++statistics_.commits;
-    statistics_.last_commit_seconds = absl::ToDoubleSeconds(clock_->Monotonic() - start);
-    statistics_.commit_seconds += statistics_.last_commit_seconds;
     last_commit_ = status;
   }
   hooks_.ended(status);
