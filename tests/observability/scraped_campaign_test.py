@@ -120,6 +120,7 @@ class ScrapedCampaign(bitquake.Case):
 
         self.check_metrics()
         self.check_names()
+        self.check_variables(campaign)
         self.check_truth(campaign)
         self.check_alerts()
         self.check_speed()
@@ -144,6 +145,14 @@ class ScrapedCampaign(bitquake.Case):
             used |= set(NAME.findall(query))
         self.assertEqual(used - known - ONLY_OF_GPUS, set())
 
+    def check_variables(self, campaign):
+        """The campaign can be chosen in every dashboard."""
+        for file in DASHBOARDS.glob("*.json"):
+            (query,) = [entry["query"] for entry in json.loads(file.read_text())["templating"]["list"]
+                        if entry["name"] == "campaign"]
+            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()
+            self.assertEqual(self.ask(f"label/{label}/values", **{"match[]": metric}), [campaign])
+
     def check_truth(self, campaign):
         """What Prometheus has of the campaign is what the coordinator says."""
         before = json.loads(self.call("show", campaign, "--json")[0])
@@ -155,7 +164,6 @@ class ScrapedCampaign(bitquake.Case):
         after = json.loads(self.call("show", campaign, "--json")[0])
         self.assertLessEqual(before["jobs_done"], done)
         self.assertLessEqual(done, after["jobs_done"])
-        # Every worker's images are committed in the end, and no other.
         live = self.ask("query", query='bitquake_workers{state="live"}')["result"]
         self.assertEqual([sample["value"][1] for sample in live], ["2"])
 
