@@ -165,6 +165,12 @@ void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply
       });
 }
 
+void Coordinator::Figures(Reply<CoordinatorFigures> reply) {
+  Ask<CoordinatorFigures>(
+      [this](Database& db, CoordinatorFigures& figures) { return GatherFigures(db, figures); },
+      std::move(reply));
+}
+
 void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {
   Ask<std::string>(
       [this, campaign = std::move(campaign), request_id = std::move(request_id)](

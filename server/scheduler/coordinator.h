@@ -234,6 +234,7 @@ class Coordinator {
   void NotifyWatchers(Database& db);
 
   // coordinator_figures.cc
+  absl::Status GatherFigures(Database& db, CoordinatorFigures& figures);
   absl::StatusOr<std::vector<CampaignFigures>> OpenCampaigns(Database& db);
   // What one worker would need for so many of a campaign's jobs; empty if that is not known.
   absl::StatusOr<std::optional<absl::Duration>> WorkOf(Database& db, const std::string& campaign,

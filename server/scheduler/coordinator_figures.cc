@@ -14,26 +14,22 @@ constexpr int kShare = 20;
 
 }  // namespace
 
-void Coordinator::Figures(Reply<CoordinatorFigures> reply) {
-  Ask<CoordinatorFigures>(
-      [this](Database& db, CoordinatorFigures& figures) -> absl::Status {
-        figures.counters = counters_;
-        figures.leases = static_cast<int64_t>(leases_.size());
-        for (const auto& [id, worker] : workers_) {
-          ++(!worker.quarantine.empty() ? figures.workers_quarantined
-             : Live(worker)             ? figures.workers_live
-                                        : figures.workers_gone);
-        }
-        const absl::Duration start = clock_->Monotonic();
-        if (start >= figures_due_) {
-          ASSIGN_OR_RETURN(campaign_figures_, OpenCampaigns(db));
-          const absl::Duration end = clock_->Monotonic();
-          figures_due_ = end + kShare * (end - start);
-        }
-        figures.campaigns = campaign_figures_;
-        return absl::OkStatus();
-      },
-      std::move(reply));
+absl::Status Coordinator::GatherFigures(Database& db, CoordinatorFigures& figures) {
+  figures.counters = counters_;
+  figures.leases = static_cast<int64_t>(leases_.size());
+  for (const auto& [id, worker] : workers_) {
+    ++(!worker.quarantine.empty() ? figures.workers_quarantined
+       : Live(worker)             ? figures.workers_live
+                                  : figures.workers_gone);
+  }
+  const absl::Duration start = clock_->Monotonic();
+  if (start >= figures_due_) {
+    ASSIGN_OR_RETURN(campaign_figures_, OpenCampaigns(db));
+    const absl::Duration end = clock_->Monotonic();
+    figures_due_ = end + kShare * (end - start);
+  }
+  figures.campaigns = campaign_figures_;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<CampaignFigures>> Coordinator::OpenCampaigns(Database& db) {
