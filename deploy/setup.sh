@@ -14,9 +14,9 @@ readonly packages=(
   ca-certificates ccache cmake faketime g++ git libabsl-dev libarchive-dev libboost-dev
   libcivetweb-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev
   libpng-dev libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev
-  libyaml-cpp-dev mold ninja-build nlohmann-json3-dev openssl pkg-config prometheus-cpp-dev
-  protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio python3-numpy python3-pip
-  python3-protobuf python3-pytest python3-venv sqlite3
+  libyaml-cpp-dev mold ninja-build nlohmann-json3-dev openssl pkg-config prometheus
+  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio python3-numpy
+  python3-pip python3-protobuf python3-pytest python3-venv sqlite3
 )
 # The system's own interpreter: another one earlier on the PATH may lack pip.
 readonly python=(/usr/bin/python3 -I)
@@ -69,6 +69,11 @@ install_packages() {
       fail "not root, and no sudo; as root, run: apt-get install --no-install-recommends" \
         "${missing[*]}"
     as_root=(sudo)
+  fi
+  if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
+    say "masking prometheus.service: the tests call the program, and it should not serve here by" \
+      "itself; to have it do so, systemctl unmask prometheus.service"
+    "${as_root[@]}" systemctl --quiet mask prometheus.service
   fi
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)

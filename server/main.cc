@@ -121,11 +121,15 @@ absl::Status Serve(const Flags& flags) {
                    GrpcServer::Start({flags.listen, flags.database, flags.tls}, coordinator.get()));
   std::unique_ptr<HttpServer> http;
   if (!flags.http.empty()) {
+    CoordinatorSources sources;
+    sources.coordinator = coordinator.get();
+    sources.database = flags.database;
+    sources.rpcs = [&] { return grpc->latencies().Collect(); };
     ASSIGN_OR_RETURN(
         http, HttpServer::Start(
                   {flags.http, [&] { return coordinator->ready(); },
                    [&](absl::string_view authorization) { return grpc->CheckPage(authorization); }},
-                  std::make_shared<CoordinatorMetrics>(coordinator.get())));
+                  std::make_shared<CoordinatorMetrics>(std::move(sources))));
     spdlog::info("metrics on port {}", http->port());
   }
   spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,

@@ -6,10 +6,12 @@
 //   return families.Take();
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "prometheus/client_metric.h"
 #include "prometheus/metric_family.h"
 
 namespace bitquake {
@@ -18,12 +20,18 @@ class MetricFamilies {
  public:
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
-  // Starts a family, a counter or a gauge, named bitquake_`name`; its samples follow.
+  // Starts a family named bitquake_`name`; its samples follow.
   MetricFamilies& Family(const std::string& name, const std::string& help,
                          prometheus::MetricType type);
+  // Of a counter or a gauge.
   MetricFamilies& Sample(double value, const Labels& labels = {});
+  // Of a summary: how often, and the sum of what was measured.
+  MetricFamilies& Sample(int64_t count, double sum, const Labels& labels);
+  // Of any family, as the library counted it.
+  MetricFamilies& Sample(prometheus::ClientMetric metric, const Labels& labels);
 
-  std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
+  // Those with samples.
+  std::vector<prometheus::MetricFamily> Take();
 
  private:
   std::vector<prometheus::MetricFamily> families_;

@@ -148,9 +148,12 @@ absl::Duration Coordinator::Tick(Database& db) {
 
 void Coordinator::Ended(const absl::Status& status) {
   remembered_.live_workers.reset();
-  if (!status.ok()) {
+  if (status.ok()) {
+    committed_ = counters_;
+  } else {
     reload_ = true;
     unwritten_ = Unwritten();
+    counters_ = committed_;
     Forget();
   }
   std::vector<std::function<void(const absl::Status&)>> replies;
@@ -185,6 +188,12 @@ void Coordinator::Ask(std::function<absl::Status(Database&, T&)> question, Reply
                     status.ok() ? reply(std::move(*answer)) : reply(status);
                   },
                   priority);
+}
+
+void Coordinator::Figures(Reply<CoordinatorFigures> reply) {
+  Ask<CoordinatorFigures>(
+      [this](Database& db, CoordinatorFigures& figures) { return GatherFigures(db, figures); },
+      std::move(reply));
 }
 
 void Coordinator::Submit(Campaign campaign, std::string request_id, Reply<std::string> reply) {

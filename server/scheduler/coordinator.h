@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/campaign/campaign.h"
+#include "server/scheduler/figures.h"
 #include "server/scheduler/policy.h"
 #include "server/scheduler/remembered.h"
 #include "server/scheduler/trial_plan.h"
@@ -30,18 +31,6 @@
 #include "server/store/writer.h"
 
 namespace bitquake {
-
-// Counts since the start, for metrics. Read on the writer's thread.
-struct CoordinatorCounters {
-  int64_t outcomes = 0;
-  int64_t duplicate_outcomes = 0;
-  int64_t failures = 0;
-  int64_t lease_expirations = 0;
-  int64_t digest_mismatches = 0;
-  int64_t images = 0;
-  int64_t flips = 0;
-  int64_t trials = 0;
-};
 
 class Coordinator {
  public:
@@ -96,9 +85,12 @@ class Coordinator {
 
   // The counters now; waits for the writer.
   CoordinatorCounters counters();
+  // For metrics. However often it is asked, it takes little of the writer's time: campaigns may be
+  // as they were a moment ago.
+  void Figures(Reply<CoordinatorFigures> reply);
   // Whether the store took the last transaction.
   absl::Status ready() const { return writer_->last_commit(); }
-  Writer::Statistics commit_statistics() const { return writer_->statistics(); }
+  prometheus::ClientMetric commit_seconds() const { return writer_->commit_seconds(); }
 
   // Does what was submitted, answers those who wait with Unavailable, and ends.
   void Stop();
@@ -254,7 +246,7 @@ class Coordinator {
   using OpenCampaigns = std::vector<std::pair<std::string, bool>>;
   absl::StatusOr<const OpenCampaigns*> Open(Database& db);
   // Runs steps in a savepoint. If they fail, what they changed in the store is undone, and so is
-  // what memory has of it: counts, what is remembered, plans.
+  // what memory has of it: counts, counters, what is remembered, plans.
   absl::Status AsStep(const std::function<absl::Status()>& steps);
   // Writes the counts of the steps so far, and finishes campaigns that have become complete.
   absl::Status WriteCounts(Database& db);
@@ -305,6 +297,14 @@ class Coordinator {
   void MeasureSpeed(CampaignSnapshot& now);
   absl::StatusOr<const Campaign*> CachedCampaign(Database& db, const std::string& id);
   void NotifyWatchers(Database& db);
+
+  // coordinator_figures.cc
+  absl::Status GatherFigures(Database& db, CoordinatorFigures& figures);
+  absl::StatusOr<std::vector<CampaignFigures>> OpenCampaigns(Database& db);
+  // What one worker would need for so many of a campaign's jobs; empty if that is not known.
+  absl::StatusOr<std::optional<absl::Duration>> WorkOf(Database& db, const std::string& campaign,
+                                                       int64_t jobs);
+
   void Changed(const std::string& campaign) { changed_.insert(campaign); }
 
   const Clock* const clock_;
@@ -337,6 +337,9 @@ class Coordinator {
   bool reload_ = false;            // a commit failed: make memory anew
   bool stopping_ = false;          // nobody may wait any more
   CoordinatorCounters counters_;
+  CoordinatorCounters committed_;                  // counters_ when the last commit succeeded
+  std::vector<CampaignFigures> campaign_figures_;  // as of the last look at the store
+  absl::Duration figures_due_ = -absl::InfiniteDuration();  // when it may be looked at again
   std::vector<std::function<void(const absl::Status&)>> after_commit_;
 
   std::atomic<int64_t> next_number_{1};  // of waiters and watchers

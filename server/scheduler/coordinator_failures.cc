@@ -110,6 +110,7 @@ absl::Status Coordinator::CountPoisoned(Database& db, const JobRow& job, const s
   RETURN_IF_ERROR(db.Run(kSetReady, {job.batch}));
   RETURN_IF_ERROR(db.Run("UPDATE campaigns SET jobs_poisoned = jobs_poisoned + 1 WHERE id = ?",
                          {job.campaign}));
+  ++counters_.poisoned;
   Changed(job.campaign);
   return FinishIfComplete(db, job.campaign);
 }

@@ -72,12 +72,14 @@ absl::StatusOr<const Coordinator::OpenCampaigns*> Coordinator::Open(Database& db
 absl::Status Coordinator::AsStep(const std::function<absl::Status()>& steps) {
   std::set<std::string> used_before = std::exchange(plans_used_, {});
   const Unwritten before = unwritten_;
+  const CoordinatorCounters counted = counters_;
   const absl::Status status = steps();
   if (!status.ok()) {
     for (const std::string& campaign : plans_used_) {
       plans_.erase(campaign);
     }
     unwritten_ = before;
+    counters_ = counted;
     Forget();
   }
   plans_used_.merge(used_before);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
@@ -34,6 +35,7 @@ struct GrpcServer::Impl {
   const std::shared_ptr<Access> access;  // null: everybody may call everything
   CampaignService campaigns;
   WorkerService workers;
+  RpcLatencies latencies;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
@@ -62,6 +64,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions&
   builder.AddListeningPort(options.address, credentials, &impl->port);
   builder.RegisterService(&impl->campaigns);
   builder.RegisterService(&impl->workers);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(impl->latencies.Interceptors());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   impl->server = builder.BuildAndStart();
   const bool bound = impl->server != nullptr && impl->port != 0;
   if (!bound) {
@@ -75,6 +80,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions&
 absl::Status GrpcServer::CheckPage(absl::string_view authorization) const {
   return impl_->access == nullptr ? absl::OkStatus() : impl_->access->CheckPage(authorization);
 }
+
+const RpcLatencies& GrpcServer::latencies() const { return impl_->latencies; }
 
 int GrpcServer::port() const { return impl_->port; }
 

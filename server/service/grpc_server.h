@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "server/scheduler/coordinator.h"
+#include "server/service/rpc_latencies.h"
 #include "server/service/tls_options.h"
 
 namespace bitquake {
@@ -24,6 +25,9 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcOptions& options,
                                                            Coordinator* coordinator);
   ~GrpcServer();
+
+  // How long calls took; lives as long as the server.
+  const RpcLatencies& latencies() const;
 
   // The port that was bound; 0 for Unix sockets.
   int port() const;

@@ -14,6 +14,9 @@ namespace bitquake {
 namespace {
 
 constexpr size_t kMostRequestsTogether = 2048;
+const prometheus::Histogram::BucketBoundaries kCommitSeconds = {
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+
 // Patient requests in a transaction: none begins after that time, or after so many.
 constexpr absl::Duration kPatientTime = absl::Milliseconds(5);
 constexpr int kMostPatientTogether = 64;
@@ -25,7 +28,11 @@ constexpr absl::Duration kBetweenTruncations = absl::Seconds(1);
 }  // namespace
 
 Writer::Writer(Database db, const Clock* clock, WriterHooks hooks)
-    : db_(std::move(db)), clock_(clock), hooks_(std::move(hooks)), next_tick_(clock->Monotonic()) {
+    : db_(std::move(db)),
+      clock_(clock),
+      hooks_(std::move(hooks)),
+      commit_seconds_(kCommitSeconds),
+      next_tick_(clock->Monotonic()) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -72,11 +79,6 @@ void Writer::Stop() {
 absl::Status Writer::last_commit() const {
   absl::MutexLock lock(&mutex_);
   return last_commit_;
-}
-
-Writer::Statistics Writer::statistics() const {
-  absl::MutexLock lock(&mutex_);
-  return statistics_;
 }
 
 bool Writer::HasWork() const {
@@ -197,11 +199,9 @@ void Writer::Transact(std::deque<Pending> batch) {
     spdlog::error("the store cannot commit: {}", std::string(status.message()));
     next_tick_ = clock_->Monotonic() + absl::Seconds(1);
   }
+  commit_seconds_.Observe(absl::ToDoubleSeconds(clock_->Monotonic() - start));
   {
     absl::MutexLock lock(&mutex_);
-    ++statistics_.commits;
-    statistics_.last_commit_seconds = absl::ToDoubleSeconds(clock_->Monotonic() - start);
-    statistics_.commit_seconds += statistics_.last_commit_seconds;
     last_commit_ = status;
   }
   hooks_.ended(status);

@@ -27,6 +27,8 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "prometheus/client_metric.h"
+#include "prometheus/histogram.h"
 #include "server/store/database.h"
 
 namespace bitquake {
@@ -64,13 +66,8 @@ class Writer {
   // Does what was submitted, then ends the thread and checkpoints the WAL.
   void Stop();
 
-  // Seconds that commits took, and how many; for metrics.
-  struct Statistics {
-    int64_t commits = 0;
-    double commit_seconds = 0;
-    double last_commit_seconds = 0;
-  };
-  Statistics statistics() const;
+  // A histogram of what transactions took, from their begin until they were on disk, or failed.
+  prometheus::ClientMetric commit_seconds() const { return commit_seconds_.Collect(); }
   // How the last transaction ended.
   absl::Status last_commit() const;
 
@@ -98,8 +95,8 @@ class Writer {
   std::deque<Pending> patient_ ABSL_GUARDED_BY(mutex_);
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  Statistics statistics_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_commit_ ABSL_GUARDED_BY(mutex_);
+  prometheus::Histogram commit_seconds_;
   // The thread's alone:
   absl::Duration next_tick_;
   int64_t written_back_ = 0;  // pages of the WAL, the last time

@@ -186,7 +186,7 @@ class Cluster(bitquake.Case):
         self.assertIn("bitquake_canary_failures_total 0\n", metrics)
         self.assertIn("bitquake_spool_reports ", metrics)
         for stage in ("load", "golden", "inject", "infer", "undo", "report"):
-            seconds = re.search(rf'bitquake_stage_seconds{{stage="{stage}"}} (\S+)\n', metrics)
+            seconds = re.search(rf'bitquake_stage_seconds_sum{{stage="{stage}"}} (\S+)\n', metrics)
             self.assertGreater(float(seconds[1]), 0, stage)
         self.assertNotIn("gpu_memory", metrics)
 

@@ -19,20 +19,27 @@ enum class Stage { kLoad, kGolden, kInject, kInfer, kUndo, kReport };
 inline constexpr std::array<const char*, 6> kStageNames = {"load",  "golden", "inject",
                                                            "infer", "undo",   "report"};
 
+struct StageCount {
+  absl::Duration time;
+  int64_t times = 0;
+};
+
 struct WorkerCounts {
-  std::array<absl::Duration, kStageNames.size()> stages = {};
+  std::array<StageCount, kStageNames.size()> stages = {};
   int64_t images = 0;         // in outcomes, golden and of trials
   int64_t inferences = 0;     // images that trials really ran
   int64_t failed_proofs = 0;  // golden words or the canary differed, or flips from those wanted
 
-  absl::Duration of(Stage stage) const { return stages[static_cast<size_t>(stage)]; }
+  absl::Duration of(Stage stage) const { return stages[static_cast<size_t>(stage)].time; }
 };
 
 class WorkerFigures {  // thread-safe
  public:
   void AddTime(Stage stage, absl::Duration time) {
     absl::MutexLock lock(&mutex_);
-    counts_.stages[static_cast<size_t>(stage)] += time;
+    StageCount& count = counts_.stages[static_cast<size_t>(stage)];
+    count.time += time;
+    count.times += time > absl::ZeroDuration();  // an evaluator may have had nothing to do
   }
   void AddImages(int64_t images, int64_t inferences) {
     absl::MutexLock lock(&mutex_);

@@ -19,9 +19,11 @@ std::vector<prometheus::MetricFamily> WorkerMetrics::Collect() const {
       .Sample(static_cast<double>(counts.images));
   families.Family("inferences_total", "Images that trials really ran.", counter)
       .Sample(static_cast<double>(counts.inferences));
-  families.Family("stage_seconds", "Time spent by stage of the work.", counter);
+  families.Family("stage_seconds", "Time spent by stage of the work, and how many times.",
+                  prometheus::MetricType::Summary);
   for (size_t stage = 0; stage < counts.stages.size(); ++stage) {
-    families.Sample(absl::ToDoubleSeconds(counts.stages[stage]), {{"stage", kStageNames[stage]}});
+    families.Sample(counts.stages[stage].times, absl::ToDoubleSeconds(counts.stages[stage].time),
+                    {{"stage", kStageNames[stage]}});
   }
   families
       .Family("canary_failures_total", "Proofs of weights and computations that failed.", counter)

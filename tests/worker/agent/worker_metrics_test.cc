@@ -37,10 +37,11 @@ TEST_F(WorkerMetricsTest, SayWhatWasDoneAndWhereTheTimeWent) {
                             HasSubstr("\nbitquake_inferences_total 22\n"),
                             HasSubstr("\nbitquake_canary_failures_total 1\n"),
                             HasSubstr("\nbitquake_spool_reports 7\n"),
-                            HasSubstr("\n# TYPE bitquake_stage_seconds counter\n"),
-                            HasSubstr("\nbitquake_stage_seconds{stage=\"infer\"} 2.5\n"),
-                            HasSubstr("\nbitquake_stage_seconds{stage=\"undo\"} 0.25\n"),
-                            HasSubstr("\nbitquake_stage_seconds{stage=\"load\"} 0\n"),
+                            HasSubstr("\n# TYPE bitquake_stage_seconds summary\n"),
+                            HasSubstr("\nbitquake_stage_seconds_sum{stage=\"infer\"} 2.5\n"),
+                            HasSubstr("\nbitquake_stage_seconds_count{stage=\"infer\"} 2\n"),
+                            HasSubstr("\nbitquake_stage_seconds_sum{stage=\"undo\"} 0.25\n"),
+                            HasSubstr("\nbitquake_stage_seconds_sum{stage=\"load\"} 0\n"),
                             HasSubstr("component=\"worker\",device_kind=\"abacus\"")));
 }
 
