@@ -19,24 +19,13 @@ struct Heads {
   std::vector<double> renormalised;
 };
 
-// Null if it was not measured.
-const HeadDistance* DistanceOf(const CellResult& cell) {
-  const AttentionDistances& distances = cell.golden.attention;
-  const HeadPlace place = FindHead(cell.key.target);
-  if (place.block < 0 || place.head < 0 || place.head >= distances.heads) {
-    return nullptr;
-  }
-  const auto index = static_cast<size_t>(place.block) * distances.heads + place.head;
-  return index < distances.sums.size() ? &distances.sums[index] : nullptr;
-}
-
 std::vector<Heads> HeadsOf(const std::vector<CellResult>& cells, const Derivation& derivation) {
   const std::vector<Fragility> fragilities = EstimateFragility(cells, derivation);
   std::vector<Heads> groups;
   std::map<std::string, size_t> known;
   for (size_t i = 0; i < cells.size(); ++i) {
     const CellResult& cell = cells[i];
-    const HeadDistance* distance = cell.key.granularity == "head" ? DistanceOf(cell) : nullptr;
+    const HeadDistance* distance = GoldenDistance(cell);
     if (cell.trials.empty() || distance == nullptr) {
       continue;
     }
@@ -57,6 +46,19 @@ std::vector<Heads> HeadsOf(const std::vector<CellResult>& cells, const Derivatio
 }
 
 }  // namespace
+
+const HeadDistance* GoldenDistance(const CellResult& cell) {
+  if (cell.key.granularity != "head") {
+    return nullptr;
+  }
+  const AttentionDistances& distances = cell.golden.attention;
+  const HeadPlace place = FindHead(cell.key.target);
+  if (place.block < 0 || place.head < 0 || place.head >= distances.heads) {
+    return nullptr;
+  }
+  const auto index = static_cast<size_t>(place.block) * distances.heads + place.head;
+  return index < distances.sums.size() ? &distances.sums[index] : nullptr;
+}
 
 std::vector<MadVfCorrelation> CorrelateMadWithVf(const std::vector<CellResult>& cells,
                                                  const Derivation& derivation) {
