@@ -18,7 +18,7 @@ readonly packages=(
   libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev
   libssl-dev libxxhash-dev libyaml-cpp-dev mold ninja-build nlohmann-json3-dev pkg-config
   prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc python3 python3-numpy python3-pip
-  python3-pytest python3-venv python3-websockets sqlite3
+  python3-pytest python3-venv sqlite3
 )
 # The system's own interpreter: another one earlier on the PATH may lack pip.
 readonly python=(/usr/bin/python3 -I)
