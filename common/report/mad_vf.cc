@@ -1,5 +1,6 @@
 #include "common/report/mad_vf.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,12 @@ const HeadDistance* GoldenDistance(const CellResult& cell) {
 
 std::vector<MadVfCorrelation> CorrelateMadWithVf(const std::vector<CellResult>& cells,
                                                  const Derivation& derivation) {
+  const bool measured = std::any_of(cells.begin(), cells.end(), [](const CellResult& cell) {
+    return GoldenDistance(cell) != nullptr;
+  });
+  if (!measured) {
+    return {};  // VF takes its time
+  }
   std::vector<MadVfCorrelation> correlations;
   for (const Heads& heads : HeadsOf(cells, derivation)) {
     correlations.push_back(

@@ -17,7 +17,7 @@ namespace {
 constexpr int kBlocks = 12;
 constexpr int kImages = 50'000;
 constexpr int kTrialImages = 1'000;
-constexpr int kTrials = 10;
+constexpr int kTrials = 4;
 
 std::vector<std::pair<std::string, std::string>> Targets() {
   std::vector<std::pair<std::string, std::string>> targets = {{"model", "model"}};

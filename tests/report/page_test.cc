@@ -40,17 +40,17 @@ CampaignReport MadeUpReport() {
   golden.attention = {2, {{1e5, 2e5}, {3e5, 4e5}, {5e5, 6e5}, {7e5, 8e5}}};
   report.goldens = {golden};
   for (const double ber : {1e-6, 1e-4}) {
-    for (const auto& [granularity, target] : std::vector<std::pair<std::string, std::string>>{
-             {"model", "model"},
-             {"block", "blocks.0"},
-             {"block", "blocks.1"},
-             {"tensor", "blocks.0.mlp.fc1.weight"},
-             {"tensor", "head.weight"},
-             {"type", "q"},
-             {"head", "blocks.0.attn.h0"},
-             {"head", "blocks.0.attn.h1"},
-             {"head", "blocks.1.attn.h0"},
-             {"bit", "bit7"}}) {
+    for (const auto& [granularity, target] :
+         std::vector<std::pair<std::string, std::string>>{{"model", "model"},
+                                                          {"block", "blocks.0"},
+                                                          {"block", "blocks.1"},
+                                                          {"tensor", "blocks.0.mlp.fc1.weight"},
+                                                          {"tensor", "head.weight"},
+                                                          {"type", "q"},
+                                                          {"head", "blocks.0.attn.h0"},
+                                                          {"head", "blocks.0.attn.h1"},
+                                                          {"head", "blocks.1.attn.h0"},
+                                                          {"bit", "bit7"}}) {
       CellResult cell = Cell(granularity, target, {3, 10, 30}, ber);
       cell.golden = golden;
       cell.number = static_cast<int64_t>(report.cells.size());
@@ -186,8 +186,7 @@ TEST(Page, NamesStayText) {
   report.device_kinds = {kHostile};
   report.goldens[0].model = kHostile;
   for (CellResult& cell : report.cells) {
-    cell.key = {kHostile, kHostile, kHostile,       kHostile,
-                kHostile, kHostile, cell.key.ber};
+    cell.key = {kHostile, kHostile, kHostile, kHostile, kHostile, kHostile, cell.key.ber};
   }
   const std::string page = OwnPartOf(report);
   const std::string plain = OwnPartOf(MadeUpReport());

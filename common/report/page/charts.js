@@ -45,9 +45,12 @@ function drawAccuracy(cells, rows) {
     ? `The first ${MOST_LINES} of ${lines.size} targets; the maps below and cells.csv have all.` : '';
   return {
     data, note,
-    layout: {xaxis: {type: 'log', title: axisTitle('bit-error rate'), exponentformat: 'power', dtick: 1},
-             yaxis: {title: axisTitle('top-1 accuracy, %'), rangemode: 'tozero'}},
+    layout: {xaxis: rateAxis(), yaxis: {title: axisTitle('top-1 accuracy, %'), rangemode: 'tozero'}},
   };
+}
+
+function rateAxis() {
+  return {type: 'log', title: axisTitle('bit-error rate'), exponentformat: 'power', showexponent: 'all', nticks: 8};
 }
 
 function accuracyLine(cells, line, name, style, band) {
@@ -118,7 +121,7 @@ function drawTypeLines(cells, rows) {
     };
   });
   return {data, layout: {
-    xaxis: {type: 'log', title: axisTitle('bit-error rate'), exponentformat: 'power', dtick: 1},
+    xaxis: rateAxis(),
     yaxis: {title: axisTitle('loss, percentage points'), rangemode: 'tozero'}}};
 }
 

@@ -129,9 +129,20 @@ std::string AbsentList(const std::vector<Section>& sections) {
 
 std::string CampaignSection(const CampaignReport& report) {
   std::string html = "<section id=\"campaign\"><h2>The campaign</h2>\n<dl>\n";
+  const CampaignProgress& progress = report.progress;
   absl::StrAppend(&html, Item("ID", report.id),
-                  Item("submitted", TimeText(report.progress.submitted_unix_ms)),
-                  Item("finished", TimeText(report.progress.finished_unix_ms)));
+                  Item("submitted", TimeText(progress.submitted_unix_ms)),
+                  Item("finished", TimeText(progress.finished_unix_ms)));
+  if (progress.finished_unix_ms > 0) {
+    absl::StrAppend(
+        &html, Item("took", absl::FormatDuration(absl::Milliseconds(progress.finished_unix_ms -
+                                                                    progress.submitted_unix_ms))));
+  }
+  absl::StrAppend(
+      &html, Item("work", absl::StrCat(progress.images_done, " images, of which ",
+                                       progress.images_without_flips,
+                                       " were known without a flip, and ", progress.images_copied,
+                                       " from another trial with the same faults")));
   for (const ReportedModel& model : report.models) {
     absl::StrAppend(
         &html, Item("model", absl::StrCat(model.model, " (", model.architecture, "), digest ",
@@ -144,7 +155,7 @@ std::string CampaignSection(const CampaignReport& report) {
   }
   absl::StrAppend(&html, Item("versions", absl::StrCat("report ", kVersion, ", coordinator ",
                                                        report.server_version)));
-  for (const std::string& error : report.progress.poison_errors) {
+  for (const std::string& error : progress.poison_errors) {
     absl::StrAppend(&html, Item("failed for good", error));
   }
   return absl::StrCat(
