@@ -1,9 +1,18 @@
 // Figures of lines, points and bars.
 
+// What a row is of: its model, format and fault, as far as these differ between the table's rows.
 function variantOf(table, row) {
-  const parts = [table.text('model', row), table.text('format', row)];
-  if (table.names.includes('fault')) parts.push(table.text('fault', row));
-  return parts.join(' · ');
+  return variantColumns(table).map((column) => table.text(column, row)).join(' · ');
+}
+
+const knownColumns = new WeakMap();
+function variantColumns(table) {
+  if (!knownColumns.has(table)) {
+    const columns = ['model', 'format', 'fault'].filter((column) => table.names.includes(column));
+    const differ = columns.filter((column) => distinct(table.texts(column)).length > 1);
+    knownColumns.set(table, differ.length > 0 ? differ : ['model', 'format']);
+  }
+  return knownColumns.get(table);
 }
 
 // plotly reads names as a little HTML; a name is text.
@@ -45,12 +54,16 @@ function drawAccuracy(cells, rows) {
     ? `The first ${MOST_LINES} of ${lines.size} targets; the maps below and cells.csv have all.` : '';
   return {
     data, note,
-    layout: {xaxis: rateAxis(), yaxis: {title: axisTitle('top-1 accuracy, %'), rangemode: 'tozero'}},
+    layout: {xaxis: rateAxis(cells, rows), yaxis: {title: axisTitle('top-1 accuracy, %'), range: [0, 101]}},
   };
 }
 
-function rateAxis() {
-  return {type: 'log', title: axisTitle('bit-error rate'), exponentformat: 'power', showexponent: 'all', nticks: 8};
+// A tick for each decade, or for every few; where there are fewer than two, as plotly chooses.
+function rateAxis(cells, rows) {
+  const rates = rows.map((row) => Math.log10(cells.number('ber', row))).filter(Number.isFinite);
+  const decades = Math.max(...rates) - Math.min(...rates);
+  return {type: 'log', title: axisTitle('bit-error rate'), exponentformat: 'power',
+          ...(decades >= 1 ? {dtick: Math.ceil(decades / 10)} : {})};
 }
 
 function accuracyLine(cells, line, name, style, band) {
@@ -121,7 +134,7 @@ function drawTypeLines(cells, rows) {
     };
   });
   return {data, layout: {
-    xaxis: rateAxis(),
+    xaxis: rateAxis(cells, rows),
     yaxis: {title: axisTitle('loss, percentage points'), rangemode: 'tozero'}}};
 }
 

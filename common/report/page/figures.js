@@ -2,7 +2,7 @@
 // of the sections that the page has.
 
 // A choice narrows the rows to those with one value; `best` picks the first one shown.
-const byVariant = (table) => ({name: 'Model', of: (row) => variantOf(table, row)});
+const byVariant = (table) => ({name: 'Of', of: (row) => variantOf(table, row)});
 const byPosition = (cells) => ({
   name: 'Bits', of: (row) => places(cells)[row].position,
   label: (position) => (position === '' ? 'all' : `bit ${position}`),
@@ -64,12 +64,12 @@ const FIGURES = {
     rows: (t) => ofGranularity(t.cells, 'type'),
     choices: (t) => [
       byVariant(t.cells), byPosition(t.cells),
-      {name: 'Of', of: (row) => (places(t.cells)[row].block === '' ? 'all blocks' : 'each block')},
-      {...byRateChoice(t.cells), when: ({Of}) => Of === 'each block'},
-      {...byMeasure(ALL_MEASURES), when: ({Of}) => Of === 'each block'},
+      {name: 'In', of: (row) => (places(t.cells)[row].block === '' ? 'all blocks' : 'each block')},
+      {...byRateChoice(t.cells), when: ({In}) => In === 'each block'},
+      {...byMeasure(ALL_MEASURES), when: ({In}) => In === 'each block'},
     ],
-    draw: (t, rows, {Of, Measure}) =>
-      Of === 'each block' ? drawTypeMap(t.cells, rows, Measure) : drawTypeLines(t.cells, rows),
+    draw: (t, rows, {In, Measure}) =>
+      In === 'each block' ? drawTypeMap(t.cells, rows, Measure) : drawTypeLines(t.cells, rows),
   },
 
   heads: {
@@ -100,7 +100,8 @@ const FIGURES = {
   thresholds: {
     table: 'thresholds',
     choices: (t) => [{name: 'Granularity', of: (row) => t.thresholds.text('granularity', row)},
-                     {name: 'Model', of: (row) => `${t.thresholds.text('model', row)} · ${t.thresholds.text('fault', row)}`}],
+                     {name: 'Model', of: (row) => t.thresholds.text('model', row)},
+                     {name: 'Fault', of: (row) => t.thresholds.text('fault', row)}],
     draw: (t, rows) => drawThresholds(t.thresholds, rows),
   },
 
@@ -151,8 +152,8 @@ function rhoOf(t, rows, distance) {
     same.every((column) => t.mad_vf.text(column, row) === t.cells.text(column, rows[0])));
   if (found === undefined) return '';
   const text = (column) => readable(t.mad_vf.text(column, found));
-  return `rho ${text('rho')}, interval ${text('ci_low')} to ${text('ci_high')}, p ${text('p_value')}, ` +
-         `over ${text('heads')} heads`;
+  const interval = text('ci_low') === '-' ? '' : `, interval ${text('ci_low')} to ${text('ci_high')}`;
+  return `rho ${text('rho')}${interval}, p ${text('p_value')}, over ${text('heads')} heads`;
 }
 
 // The rows that a figure has, those that the reader's choices leave, and the choices themselves.

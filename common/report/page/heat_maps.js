@@ -25,7 +25,7 @@ function heatMap(cells, rows, measure, across, down, xTitle, yTitle) {
   const small = across.labels.length <= 16 && down.labels.length <= 24;
   const text = z.map((line) => line.map((value) => (value === null ? '' : String(Number(value.toPrecision(3))))));
   return {
-    height: Math.max(220, 130 + 26 * down.labels.length),
+    height: Math.max(320, 130 + 26 * down.labels.length),
     data: [{
       type: 'heatmap', x: across.labels.map(plain), y: down.labels.map(plain), z, customdata,
       colorscale: 'Cividis', hoverinfo: 'none', xgap: 1, ygap: 1, hoverongaps: false,

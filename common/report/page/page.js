@@ -22,7 +22,8 @@ function drawFigure(id) {
   plot.id = `plot-${id}`;
   plot.style.height = `${drawing.height || 420}px`;
   plot.figure = drawing;
-  Plotly.react(plot, drawing.data, themed(drawing.layout, isDark() && !page.printing), plotConfig(plot));
+  const dark = isDark() && !page.printing;
+  Plotly.react(plot, themedData(drawing.data, dark), themed(drawing.layout, dark), plotConfig(plot));
   if (!page.drawn.has(id)) hoverOn(plot, figure);
   page.drawn.add(id);
   showNote(section, drawing.note || '');

@@ -44,6 +44,16 @@ function themed(layout, dark) {
   return out;
 }
 
+// Error bars of bars have no colour of their own.
+function themedData(data, dark) {
+  const color = dark ? '#e4e6ea' : '#1b1e23';
+  return data.map((trace) => {
+    if (trace.type !== 'bar') return trace;
+    const bars = Object.keys(trace).filter((key) => key.startsWith('error_'));
+    return {...trace, ...Object.fromEntries(bars.map((key) => [key, {...trace[key], color}]))};
+  });
+}
+
 function axisTitle(text) {
   return {text, standoff: 8};
 }
@@ -52,7 +62,7 @@ function axisTitle(text) {
 function exportFigure(plot, format) {
   const figure = plot.figure;
   const options = {format, filename: plot.id, width: 1000, height: 600, scale: format === 'png' ? 2 : 1};
-  return Plotly.downloadImage({data: figure.data, layout: themed(figure.layout, false)}, options);
+  return Plotly.downloadImage({data: themedData(figure.data, false), layout: themed(figure.layout, false)}, options);
 }
 
 function plotConfig(plot) {

@@ -102,7 +102,7 @@ std::vector<Kind> Kinds() {
       {{"heads",
         "Heads and blocks",
         "Vulnerability factor (VF) of each attention head: its loss / the mean loss of the other "
-        "heads of its block; 1 in a homogeneous model.",
+        "heads of its block; 1 in a homogeneous model. Empty where the others lose nothing.",
         "cells",
         WithVariant(kLosses),
         "cells.csv",
