@@ -23,7 +23,6 @@ import chromium  # noqa: E402
 BIG_REPORT = pathlib.Path(os.environ.get("BITQUAKE_BIG_REPORT", bitquake.BIN.parent / "tests" / "big_report"))
 SCREENSHOTS = os.environ.get("BITQUAKE_SCREENSHOTS")
 FIGURES = ["golden", "accuracy", "blocks", "tensors", "types", "heads", "mad", "thresholds", "bits", "ranking", "costs"]
-HEAT_MAPS = ("blocks", "tensors", "heads")
 # Of all kinds that a figure is drawn for.
 EVERYTHING = bitquake.campaign(
     name="every-figure", seed=5, formats=["int8", "int4"], ber=[1e-3, 1e-1], trials=2, images={"first": 50},
@@ -31,9 +30,8 @@ EVERYTHING = bitquake.campaign(
     granularities=["model", {"block": {"blocks": [0, 1, 2]}}, {"type": ["q", "k", "v"]},
                    {"tensor": {"blocks": [0, 1], "ber": 0.05}},
                    {"head": {"blocks": [0, 1], "ber": 0.5}}, {"bit": {"positions": [0, 2, 3], "ber": 0.1}}])
-MARKS = ".plot .points path, .plot .heatmaplayer image"
 
-# Where a mark of a figure lies in the window, and the row that it stands for.
+# Where a mark of a figure lies in the window; of a heat map, also the row that it stands for.
 FIND_MARK = """(id, last) => {
   const plot = document.getElementById('plot-' + id);
   plot.scrollIntoView({block: 'center'});
@@ -44,8 +42,7 @@ FIND_MARK = """(id, last) => {
     const full = data[0].customdata.flatMap((line, y) => line.map((row, x) => [row, x, y]))
                                    .filter(([row]) => Number.isInteger(row));
     const [row, x, y] = full[last ? full.length - 1 : 0];
-    return {x: box.left + xaxis._offset + xaxis.d2p(data[0].x[x]),
-            y: box.top + yaxis._offset + yaxis.d2p(data[0].y[y]), row};
+    return {x: box.left + xaxis._offset + xaxis.l2p(x), y: box.top + yaxis._offset + yaxis.l2p(y), row};
   }
   const marks = [...plot.querySelectorAll('.points path')].filter((mark) => {
     const {width, height} = mark.getBoundingClientRect();
@@ -138,7 +135,10 @@ class Report(InABrowser):
         page.wait("document.getElementById('hover').hidden")
         page.point_at(at["x"], at["y"])
         page.wait("!document.getElementById('hover').hidden")
-        return page.value(HOVER)
+        file, shown = page.value(HOVER)
+        if "row" in at:
+            self.assertEqual(shown["cell"], self.cells[at["row"]]["cell"], figure)
+        return file, shown
 
     def check_hover(self, page):
         tables = {name: rows_of((self.run_folder / f"{name}.csv").read_text())

@@ -28,7 +28,7 @@ function heatMap(cells, rows, measure, across, down, xTitle, yTitle) {
     height: Math.max(320, 130 + 26 * down.labels.length),
     data: [{
       type: 'heatmap', x: across.labels.map(plain), y: down.labels.map(plain), z, customdata,
-      colorscale: 'Cividis', hoverinfo: 'none', xgap: 1, ygap: 1, hoverongaps: false,
+      colorscale: 'Cividis', hoverinfo: 'none', xgap: 1, ygap: 1,
       colorbar: {title: {text: MEASURES[measure], side: 'right'}, thickness: 14},
       ...(small ? {text, texttemplate: '%{text}', textfont: {size: 11}} : {}),
     }],
