@@ -13,7 +13,8 @@ build/release/bin/bitquake run deploy/demo/campaign.yaml "$@"
 
 cat >&2 <<END
 
-The folder above holds cells.csv (a row for each cell), trials.csv and campaign.json.
+The folder above holds report.html (open it in a browser), cells.csv (a row for each cell),
+trials.csv and campaign.json.
 To go on: copy deploy/demo to a folder of your own, change its campaign.yaml, and
   build/release/bin/bitquake validate FOLDER/campaign.yaml
   build/release/bin/bitquake run FOLDER/campaign.yaml

@@ -3,20 +3,22 @@
 #
 #   bash deploy/setup.sh
 #
-# Debian's packages by apt-get, and LibTorch from the PyPI wheel into
-# ${BITQUAKE_LIBTORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/libtorch-2.11.0}. Needs no GPU. Does
-# nothing, in a second or two, when nothing is missing. Exit code: 0 if all is there, else 1.
+# Debian's packages by apt-get, and two wheels of PyPI: LibTorch into
+# ${BITQUAKE_LIBTORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/libtorch-2.11.0}, and beside it
+# plotly.js, which the report embeds. Needs no GPU. Does nothing, in a second or two, when nothing is
+# missing. Exit code: 0 if all is there, else 1.
 set -euo pipefail
 export LC_ALL=C  # one order for sort and comm, and messages that are looked for as written
 
 readonly torch_version=2.11.0
+readonly plotly_version=7.1.0
 readonly packages=(
-  ca-certificates ccache cmake faketime g++ git libabsl-dev libarchive-dev libboost-dev
-  libcivetweb-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev
-  libpng-dev libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev
-  libyaml-cpp-dev mold ninja-build nlohmann-json3-dev openssl pkg-config prometheus
-  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio python3-numpy
-  python3-pip python3-protobuf python3-pytest python3-venv sqlite3
+  ca-certificates ccache chromium-headless-shell cmake faketime g++ git libabsl-dev libarchive-dev
+  libboost-dev libcivetweb-dev libcli11-dev libgmock-dev libgrpc++-dev libgtest-dev
+  libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev libspdlog-dev libsqlite3-dev
+  libssl-dev libxxhash-dev libyaml-cpp-dev mold ninja-build nlohmann-json3-dev openssl pkg-config
+  prometheus prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc python3 python3-grpcio
+  python3-numpy python3-pip python3-protobuf python3-pytest python3-venv sqlite3
 )
 # The system's own interpreter: another one earlier on the PATH may lack pip.
 readonly python=(/usr/bin/python3 -I)
@@ -82,13 +84,14 @@ install_packages() {
     fail "apt-get could not install: ${missing[*]}; mend what it says above, run this again"
 }
 
+cache_folder() {
+  [ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] || fail "HOME is not set; set it, or XDG_CACHE_HOME"
+  printf '%s' "${XDG_CACHE_HOME:-$HOME/.cache}/bitquake"
+}
+
 libtorch_folder() {
   local folder=${BITQUAKE_LIBTORCH:-}
-  if [ -z "$folder" ]; then
-    [ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] ||
-      fail "HOME is not set; set it, or BITQUAKE_LIBTORCH"
-    folder=${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/libtorch-$torch_version
-  fi
+  [ -n "$folder" ] || folder=$(cache_folder)/libtorch-$torch_version
   [[ $folder == /* ]] || fail "BITQUAKE_LIBTORCH must be an absolute path, and is '$folder'"
   printf '%s' "$folder"
 }
@@ -97,31 +100,38 @@ has_libtorch() {
   [ -f "$1/torch/lib/libtorch_cpu.so" ] && [ -d "$1/torch-$torch_version.dist-info" ]
 }
 
-# Into a folder beside the final one, then one rename: what stands at the final name is complete.
-install_libtorch() {
-  local folder=$1
-  if has_libtorch "$folder"; then
-    say "LibTorch $torch_version is in $folder"
+has_plotly() {
+  [ -f "$1/plotly/package_data/plotly.min.js" ] && [ -d "$1/plotly-$plotly_version.dist-info" ]
+}
+
+# install_wheels NAME FOLDER HAS REQUIREMENTS HOW_MUCH: into a folder beside the final one, then one
+# rename: what stands at the final name is complete.
+install_wheels() {
+  local name=$1 folder=$2 has=$3 requirements=$4 how_much=$5
+  if "$has" "$folder"; then
+    say "$name is in $folder"
     return
   fi
   if [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ]; then
-    fail "$folder holds no LibTorch $torch_version, and is not empty; remove it, or set" \
-      "BITQUAKE_LIBTORCH to another folder"
+    fail "$folder holds no $name, and is not empty; remove it, or name another folder" \
+      "(BITQUAKE_LIBTORCH for LibTorch, XDG_CACHE_HOME)"
   fi
-  say "installing LibTorch $torch_version into $folder (0.5 GB to fetch, 1.2 GB on disk)"
+  say "installing $name into $folder ($how_much)"
   mkdir -p "$(dirname "$folder")"
   staging=$(mktemp -d "$folder.partial.XXXXXX")
   mkdir "$staging/tmp"
-  # The Python version is pinned with the hash: only the C++ libraries are used.
+  # The Python version is pinned with the hash: no Python code of the wheels is used.
   TMPDIR=$staging/tmp "${python[@]}" -m pip --quiet --no-input --disable-pip-version-check \
     install --root-user-action=ignore --no-deps --no-cache-dir --no-compile \
     --only-binary=:all: --python-version 3.11 \
-    --require-hashes --requirement "$here/libtorch-requirements.txt" --target "$staging/wheels" ||
-    fail "pip could not install LibTorch; mend what it says above, run this again"
+    --require-hashes --requirement "$here/$requirements" --target "$staging/wheels" ||
+    fail "pip could not install $name; mend what it says above, run this again"
   chmod 755 "$staging/wheels"
-  if ! mv -T "$staging/wheels" "$folder" 2>/dev/null && ! has_libtorch "$folder"; then
+  if ! mv -T "$staging/wheels" "$folder" 2>/dev/null && ! "$has" "$folder"; then
     fail "cannot rename $staging/wheels to $folder"
   fi
+  rm -rf "$staging"
+  staging=
 }
 
 # require NAME FOUND MINIMUM: complains if FOUND is below MINIMUM, and remembers.
@@ -167,26 +177,36 @@ except OSError as error:
   fi
 }
 
+check_plotly() {
+  has_plotly "$1" ||
+    complain "plotly.js $plotly_version is not in $1; remove that folder, run this again"
+}
+
 print_versions() {
   {
     dpkg-query -W -f '${Package} ${Version}\n' "${packages[@]}" 2>/dev/null || true
-    sed -n 's/^\([a-z-]*\)==\([0-9.]*\) .*/\1 \2/p' "$here/libtorch-requirements.txt"
+    sed -n 's/^\([a-z-]*\)==\([0-9.]*\) .*/\1 \2/p' "$here"/*-requirements.txt
   } | awk '{ printf "%-22.22s %-24.24s%s", $1, $2, NR % 2 ? "  " : "\n" }
            END { if (NR % 2) print "" }'
 }
 
 main() {
   [ $# -eq 0 ] || fail "takes no arguments, and was given '$*'"
-  local libtorch missing
+  local libtorch plotly missing
   check_system
   libtorch=$(libtorch_folder)
   install_packages
-  install_libtorch "$libtorch"
+  install_wheels "LibTorch $torch_version" "$libtorch" has_libtorch libtorch-requirements.txt \
+    "0.5 GB to fetch, 1.2 GB on disk"
+  plotly=$(cache_folder)/plotly-$plotly_version
+  install_wheels "plotly.js $plotly_version" "$plotly" has_plotly plotly-requirements.txt \
+    "10 MB to fetch"
 
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || complain "still not installed: ${missing[*]}"
   check_tools
   check_libtorch "$libtorch"
+  check_plotly "$plotly"
   print_versions
   [ "$complaints" -eq 0 ] || fail "$complaints of the checks failed; see above"
   say "ready to build"

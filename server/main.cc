@@ -20,6 +20,7 @@
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/http/http_server.h"
+#include "server/http/campaign_pages.h"
 #include "server/http/coordinator_metrics.h"
 #include "server/scheduler/coordinator.h"
 #include "server/service/address.h"
@@ -119,19 +120,27 @@ absl::Status Serve(const Flags& flags) {
                    Coordinator::Start(std::move(db), &clock, options));
   ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
                    GrpcServer::Start({flags.listen, flags.database, flags.tls}, coordinator.get()));
+  CampaignPages pages(coordinator.get(), flags.database, &clock);
   std::unique_ptr<HttpServer> http;
   if (!flags.http.empty()) {
+    HttpOptions http_options;
+    http_options.address = flags.http;
+    http_options.ready = [&] { return coordinator->ready(); };
+    http_options.allowed = [&](absl::string_view authorization) {
+      return grpc->CheckPage(authorization);
+    };
+    http_options.streams = CampaignPages::kMostListeners;
     CoordinatorSources sources;
     sources.coordinator = coordinator.get();
     sources.database = flags.database;
     sources.rpcs = [&] { return grpc->latencies().Collect(); };
     ASSIGN_OR_RETURN(
-        http, HttpServer::Start(
-                  {flags.http, [&] { return coordinator->ready(); },
-                   [&](absl::string_view authorization) { return grpc->CheckPage(authorization); }},
-                  std::make_shared<CoordinatorMetrics>(std::move(sources))));
-    spdlog::info("metrics on port {}", http->port());
+        http,
+        HttpServer::Start(http_options, std::make_shared<CoordinatorMetrics>(std::move(sources))));
+    pages.AddTo(*http);
+    spdlog::info("metrics and campaigns on port {}", http->port());
   }
+  absl::Cleanup end_streams = [&] { pages.Stop(); };
   spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,
                flags.listen, grpc->port());
   if (flags.ready_fd >= 0) {
@@ -139,6 +148,7 @@ absl::Status Serve(const Flags& flags) {
   }
   const int signal = WaitForTermination();
   spdlog::info("signal {}: stopping", signal);
+  std::move(end_streams).Invoke();
   http.reset();
   coordinator->Stop();
   grpc->Stop();
@@ -158,7 +168,7 @@ int main(int argc, char** argv) {
   app.add_option("--listen", flags.listen, "gRPC address: HOST:PORT or unix:PATH")
       ->capture_default_str();
   app.add_option("--http", flags.http,
-                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
+                 "HOST:PORT of /metrics, /healthz, /readyz and /campaigns; none by default");
   app.add_option("--log", flags.log_file, "log file; stderr by default");
   app.add_option("--tls-cert", flags.tls.cert, "use TLS; the server's certificate, PEM");
   app.add_option("--tls-key", flags.tls.key, "private key of --tls-cert");

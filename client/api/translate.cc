@@ -1,7 +1,6 @@
 #include "client/api/translate.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -139,21 +138,6 @@ absl::Status TakeAttention(const v1::TrialAttention& attention, CampaignResults&
   return absl::OkStatus();
 }
 
-absl::Status FillPrecision(CampaignResults& results) {
-  ASSIGN_OR_RETURN(const Campaign campaign,
-                   ParseCampaign(results.resolved_json, results.status.id));
-  ASSIGN_OR_RETURN(const std::vector<VariantPrecision> variants,
-                   PrecisionOfVariants(campaign, results.goldens));
-  for (CellResult& cell : results.cells) {
-    for (const VariantPrecision& variant : variants) {
-      if (variant.model == cell.key.model && variant.format == cell.key.format) {
-        cell.precision = variant.rule;
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
 TrialCounts CountsFrom(const v1::TrialCounts& from) {
   return {from.images(),      from.top1(), from.top5(), from.golden_top1(),
           from.golden_top5(), from.sdc(),  from.due(),  from.inferences()};
@@ -245,19 +229,9 @@ absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {
 }
 
 absl::Status FillGoldens(CampaignResults& results) {
-  std::map<std::pair<std::string, std::string>, const GoldenResult*> by_variant;
-  for (const GoldenResult& golden : results.goldens) {
-    by_variant[{golden.model, golden.format}] = &golden;
-  }
-  for (CellResult& cell : results.cells) {
-    const auto golden = by_variant.find({cell.key.model, cell.key.format});
-    if (golden == by_variant.end()) {
-      cell.trials.clear();
-    } else {
-      cell.golden = *golden->second;
-    }
-  }
-  return FillPrecision(results);
+  ASSIGN_OR_RETURN(const Campaign campaign,
+                   ParseCampaign(results.resolved_json, results.status.id));
+  return FillVariants(campaign, results.goldens, &results.cells);
 }
 
 }  // namespace bitquake

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/fleet.h"
+#include "common/base/status.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -42,6 +43,24 @@ absl::Status AskRun(RunDirectory& run, const Ask& ask) {
                    StartServer(
                        run, address, {}, [](const std::string&) {}, [](const absl::Status&) {}));
   return AskOnly(*Client::Connect(address, {absl::Minutes(1)}), run, ask);
+}
+
+absl::StatusOr<CampaignResults> FetchResults(const std::string& campaign, bool details,
+                                             const Session& session) {
+  if (!IsRunDirectory(campaign)) {
+    absl::StatusOr<CampaignResults> results = session.Connect()->Results(campaign, details);
+    return absl::IsUnavailable(results.status())
+               ? Annotate(results.status(),
+                          absl::StrCat("'", campaign, "' is no run directory; as a campaign"))
+               : results;
+  }
+  ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(campaign));
+  CampaignResults results;
+  RETURN_IF_ERROR(AskRun(run, [&](Client& client, const std::string& id) -> absl::Status {
+    ASSIGN_OR_RETURN(results, client.Results(id, details));
+    return absl::OkStatus();
+  }));
+  return results;
 }
 
 }  // namespace bitquake

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "client/api/client.h"
+#include "client/cli/command.h"
 #include "client/cli/run_directory.h"
 
 namespace bitquake {
@@ -18,5 +19,11 @@ bool IsRunDirectory(const std::string& campaign);
 // other than one campaign in it; those of `ask`.
 using Ask = std::function<absl::Status(Client& client, const std::string& id)>;
 absl::Status AskRun(RunDirectory& run, const Ask& ask);
+
+// The results so far of a campaign: of a run directory, or by its ID of the session's coordinator.
+// `details`: also what it kept of single images and heads. Errors: those of AskRun and of
+// Client::Results.
+absl::StatusOr<CampaignResults> FetchResults(const std::string& campaign, bool details,
+                                             const Session& session);
 
 }  // namespace bitquake

@@ -52,6 +52,7 @@ void AddShow(CLI::App& app, Session& session);
 void AddWatch(CLI::App& app, Session& session);
 void AddControl(CLI::App& app, Session& session);  // pause, resume, cancel
 void AddResults(CLI::App& app, Session& session);
+void AddReport(CLI::App& app, Session& session);
 void AddProtect(CLI::App& app, Session& session);
 void AddReplay(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);

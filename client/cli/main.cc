@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   bitquake::AddWatch(app, session);
   bitquake::AddControl(app, session);
   bitquake::AddResults(app, session);
+  bitquake::AddReport(app, session);
   bitquake::AddProtect(app, session);
   bitquake::AddReplay(app, session);
   bitquake::AddInspect(app, session);

@@ -4,10 +4,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/report_page.h"
 #include "common/base/build_info.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
-#include "common/campaign/ber_grid.h"
 #include "common/report/bits.h"
 #include "common/report/figure_table.h"
 #include "common/report/mad_vf.h"
@@ -108,24 +108,13 @@ absl::Status WriteResultFiles(const std::string& folder, const CampaignResults& 
     RETURN_IF_ERROR(WriteFileAtomically(
         folder + "/mad.csv", MadCsv(results.status.name, results.goldens, results.cells)));
   }
+  ASSIGN_OR_RETURN(const std::string page, ReportHtml(results));
+  RETURN_IF_ERROR(WriteFileAtomically(folder + "/report.html", page));
   return WriteFileAtomically(folder + "/campaign.json", CampaignJson(results));
 }
 
 Derivation DerivationOf(const CampaignResults& results) {
-  const Json campaign = Json::parse(results.resolved_json);
-  Derivation derivation;
-  derivation.seed = campaign.at("seed");
-  const auto trials = campaign.find("trials");
-  if (trials != campaign.end() && trials->is_object()) {
-    derivation.confidence = trials->at("confidence");
-  }
-  const auto ber = campaign.find("ber");
-  if (ber != campaign.end() && ber->is_object() && ber->contains("search")) {
-    const Json& search = ber->at("search");
-    derivation.loss_limits = search.at("loss").get<std::vector<double>>();
-    derivation.search_grid = LogGrid(search.at("from"), search.at("to"), search.at("per_decade"));
-  }
-  return derivation;
+  return DerivationOf(results.resolved_json);
 }
 
 absl::StatusOr<std::string> ResultTables(const CampaignResults& results) {

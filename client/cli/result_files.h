@@ -1,4 +1,4 @@
-// The files that a campaign leaves: cells.csv, trials.csv, thresholds.csv, campaign.json;
+// The files that a campaign leaves: cells.csv, trials.csv, thresholds.csv, campaign.json, report.html;
 // images.csv and folds.csv of one that keeps images, mad.csv of one that measures attention
 // distance, mad_vf.csv if it also hits heads, bits.csv of one that hits bit positions apart.
 #pragma once

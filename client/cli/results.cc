@@ -7,8 +7,6 @@
 #include "client/cli/campaign_store.h"
 #include "client/cli/command.h"
 #include "client/cli/result_files.h"
-#include "client/cli/run_directory.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/report/bits.h"
 #include "common/report/figure_table.h"
@@ -29,24 +27,6 @@ struct Flags {
 
   bool one_table() const { return thresholds || bits || mad_vf; }
 };
-
-absl::StatusOr<CampaignResults> Fetch(const Flags& flags, const Session& session) {
-  const bool details = !flags.out.empty();
-  if (!IsRunDirectory(flags.campaign)) {
-    absl::StatusOr<CampaignResults> results = session.Connect()->Results(flags.campaign, details);
-    return absl::IsUnavailable(results.status())
-               ? Annotate(results.status(),
-                          absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"))
-               : results;
-  }
-  ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(flags.campaign));
-  CampaignResults results;
-  RETURN_IF_ERROR(AskRun(run, [&](Client& client, const std::string& id) -> absl::Status {
-    ASSIGN_OR_RETURN(results, client.Results(id, details));
-    return absl::OkStatus();
-  }));
-  return results;
-}
 
 absl::Status WriteInto(const std::string& folder, const CampaignResults& results) {
   std::error_code error;
@@ -105,7 +85,8 @@ absl::Status Results(const Flags& flags, const Session& session) {
   if (flags.trials && format == "json") {
     return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
   }
-  ASSIGN_OR_RETURN(const CampaignResults results, Fetch(flags, session));
+  ASSIGN_OR_RETURN(const CampaignResults results,
+                   FetchResults(flags.campaign, /*details=*/!flags.out.empty(), session));
   if (!flags.out.empty()) {
     return WriteInto(flags.out, results);
   }

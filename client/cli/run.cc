@@ -191,7 +191,8 @@ absl::Status Run(const Flags& flags, Session& session) {
   } else if (!results->cells.empty()) {
     ASSIGN_OR_RETURN(const std::string tables, ResultTables(*results));
     std::cout << tables << SavingsLine(results->status) << "\n"
-              << "results: " << run.folder() << "\n";
+              << "results: " << run.folder() << "\n"
+              << "report: " << run.folder() << "/report.html\n";
   }
   session.FinishCampaign(last);
   return absl::OkStatus();

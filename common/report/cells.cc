@@ -128,6 +128,21 @@ std::string TrialsCsv(const std::vector<CellResult>& cells) {
   return csv;
 }
 
+FigureTable CellFigures(const std::vector<CellResult>& cells, const Derivation& derivation) {
+  FigureTable table;
+  for (const Column& column : kColumns) {
+    table.columns.push_back(column.name);
+  }
+  ForEachCell(cells, derivation, [&](const CellResult& cell, const CellSummary& summary) {
+    std::vector<Figure>& row = table.rows.emplace_back();
+    row.reserve(table.columns.size());
+    for (const Column& column : kColumns) {
+      row.push_back(column.value(cell, summary));
+    }
+  });
+  return table;
+}
+
 std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   ForEachCell(cells, derivation, [&](const CellResult& cell, const CellSummary& summary) {

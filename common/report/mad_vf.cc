@@ -1,5 +1,6 @@
 #include "common/report/mad_vf.h"
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -19,24 +20,13 @@ struct Heads {
   std::vector<double> renormalised;
 };
 
-// Null if it was not measured.
-const HeadDistance* DistanceOf(const CellResult& cell) {
-  const AttentionDistances& distances = cell.golden.attention;
-  const HeadPlace place = FindHead(cell.key.target);
-  if (place.block < 0 || place.head < 0 || place.head >= distances.heads) {
-    return nullptr;
-  }
-  const auto index = static_cast<size_t>(place.block) * distances.heads + place.head;
-  return index < distances.sums.size() ? &distances.sums[index] : nullptr;
-}
-
 std::vector<Heads> HeadsOf(const std::vector<CellResult>& cells, const Derivation& derivation) {
   const std::vector<Fragility> fragilities = EstimateFragility(cells, derivation);
   std::vector<Heads> groups;
   std::map<std::string, size_t> known;
   for (size_t i = 0; i < cells.size(); ++i) {
     const CellResult& cell = cells[i];
-    const HeadDistance* distance = cell.key.granularity == "head" ? DistanceOf(cell) : nullptr;
+    const HeadDistance* distance = GoldenDistance(cell);
     if (cell.trials.empty() || distance == nullptr) {
       continue;
     }
@@ -58,8 +48,27 @@ std::vector<Heads> HeadsOf(const std::vector<CellResult>& cells, const Derivatio
 
 }  // namespace
 
+const HeadDistance* GoldenDistance(const CellResult& cell) {
+  if (cell.key.granularity != "head") {
+    return nullptr;
+  }
+  const AttentionDistances& distances = cell.golden.attention;
+  const HeadPlace place = FindHead(cell.key.target);
+  if (place.block < 0 || place.head < 0 || place.head >= distances.heads) {
+    return nullptr;
+  }
+  const auto index = static_cast<size_t>(place.block) * distances.heads + place.head;
+  return index < distances.sums.size() ? &distances.sums[index] : nullptr;
+}
+
 std::vector<MadVfCorrelation> CorrelateMadWithVf(const std::vector<CellResult>& cells,
                                                  const Derivation& derivation) {
+  const bool measured = std::any_of(cells.begin(), cells.end(), [](const CellResult& cell) {
+    return GoldenDistance(cell) != nullptr;
+  });
+  if (!measured) {
+    return {};  // VF takes its time
+  }
   std::vector<MadVfCorrelation> correlations;
   for (const Heads& heads : HeadsOf(cells, derivation)) {
     correlations.push_back(

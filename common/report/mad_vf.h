@@ -11,6 +11,10 @@
 
 namespace bitquake {
 
+// The attention distance without faults of the head that a cell hits, summed over golden's images.
+// Null if that was not measured, or the target is no head.
+const HeadDistance* GoldenDistance(const CellResult& cell);
+
 // Over the heads of a model in a format, at one rate.
 struct MadVfCorrelation {
   CellKey key;                // its `target` is what the heads have in common: "blocks.*.attn.h*"

@@ -1,6 +1,8 @@
 #include "common/report/precision.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "common/base/status_macros.h"
 
@@ -48,6 +50,32 @@ absl::StatusOr<std::vector<VariantPrecision>> PrecisionOfVariants(
     }
   }
   return variants;
+}
+
+absl::Status FillVariants(const Campaign& campaign, const std::vector<GoldenResult>& goldens,
+                          std::vector<CellResult>* cells) {
+  ASSIGN_OR_RETURN(const std::vector<VariantPrecision> rules,
+                   PrecisionOfVariants(campaign, goldens));
+  using Variant = std::pair<std::string, std::string>;
+  std::map<Variant, const GoldenResult*> golden_of;
+  std::map<Variant, std::shared_ptr<const PrecisionRule>> rule_of;
+  for (const GoldenResult& golden : goldens) {
+    golden_of[{golden.model, golden.format}] = &golden;
+  }
+  for (const VariantPrecision& variant : rules) {
+    rule_of[{variant.model, variant.format}] = variant.rule;
+  }
+  for (CellResult& cell : *cells) {
+    const auto golden = golden_of.find({cell.key.model, cell.key.format});
+    if (golden == golden_of.end()) {
+      cell.trials.clear();
+      continue;
+    }
+    cell.golden = *golden->second;
+    const auto rule = rule_of.find({cell.key.model, cell.key.format});
+    cell.precision = rule == rule_of.end() ? nullptr : rule->second;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace bitquake

@@ -29,4 +29,9 @@ double LossRange(const Campaign& campaign, const std::vector<GoldenResult>& gold
 absl::StatusOr<std::vector<VariantPrecision>> PrecisionOfVariants(
     const Campaign& campaign, const std::vector<GoldenResult>& goldens);
 
+// Gives each cell its golden outcome and its rule. A cell whose golden is not among `goldens` loses
+// its trials: they have nothing to be compared with yet. Errors: as PrecisionOfVariants.
+absl::Status FillVariants(const Campaign& campaign, const std::vector<GoldenResult>& goldens,
+                          std::vector<CellResult>* cells);
+
 }  // namespace bitquake

@@ -14,6 +14,8 @@
 
 namespace bitquake {
 
+struct FigureTable;  // figure_table.h
+
 // What cells share with their trials.
 struct CellKey {
   std::string campaign;  // its name
@@ -90,6 +92,10 @@ struct Derivation {
   std::vector<double> search_grid = {};
 };
 
+// How a campaign's are computed: by its seed and confidence, and for the losses that it searches,
+// if it does. `resolved_json` is the campaign with all defaults filled in.
+Derivation DerivationOf(absl::string_view resolved_json);
+
 // cells.csv: a row for each cell with at least one finished trial. Means, quantiles (linear
 // interpolation between order statistics) and the interval, by the campaign's method and
 // confidence, are over trials' estimates of the accuracy on the whole data set: golden + paired
@@ -100,6 +106,9 @@ struct Derivation {
 // the same faults as the same trial of the same target at a lower rate. `relative_loss` to
 // `rank_high`, and `vf`, are fragility.h's.
 std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation);
+
+// The same, before it is text.
+FigureTable CellFigures(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // trials.csv: a row for each finished trial. `top1` and `top5` are the trial's estimates of the
 // accuracy on the whole data set, so that their mean is that of cells.csv; sdc, due and flips are

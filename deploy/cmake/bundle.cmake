@@ -39,6 +39,7 @@ function(bitquake_bundle)
     PRE_EXCLUDE_REGEXES ${BITQUAKE_HOST_LIBRARIES} DESTINATION lib)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/demo DESTINATION share)
   install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share)
+  install(FILES ${BITQUAKE_PLOTLY_LICENCE} DESTINATION share/licences RENAME plotly.js)
   install(SCRIPT ${PROJECT_SOURCE_DIR}/deploy/cmake/licences.cmake)
 
   set(CPACK_GENERATOR TGZ)

@@ -1,4 +1,4 @@
-# What Bitquake stands on: Debian's packages, and LibTorch from the PyPI wheel.
+# What Bitquake stands on: Debian's packages, and LibTorch and plotly.js from PyPI's wheels.
 # deploy/setup.sh installs all of it.
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
@@ -20,15 +20,26 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 find_library(CIVETWEB_LIBRARY civetweb REQUIRED)
 
+# Where deploy/setup.sh puts wheels.
+set(cache_folder $ENV{HOME}/.cache/bitquake)
+if(NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
+  set(cache_folder $ENV{XDG_CACHE_HOME}/bitquake)
+endif()
+
+# The report embeds plotly.js.
+set(BITQUAKE_PLOTLY_FOLDER ${cache_folder}/plotly-7.1.0 CACHE PATH "Folder that holds plotly/ of the wheel")
+set(BITQUAKE_PLOTLY ${BITQUAKE_PLOTLY_FOLDER}/plotly/package_data/plotly.min.js)
+set(BITQUAKE_PLOTLY_LICENCE ${BITQUAKE_PLOTLY_FOLDER}/plotly-7.1.0.dist-info/licenses/LICENSE.txt)
+if(NOT EXISTS ${BITQUAKE_PLOTLY} OR NOT EXISTS ${BITQUAKE_PLOTLY_LICENCE})
+  message(FATAL_ERROR "plotly.js not found in ${BITQUAKE_PLOTLY_FOLDER}; run deploy/setup.sh")
+endif()
+
 # The wheel's CMake package insists on a CUDA toolkit, which neither the build nor a CPU worker
 # needs; so its two CPU libraries are imported here. The GPU is found at run time.
 if(BITQUAKE_BUILD_WORKER)
+  set(default_libtorch ${cache_folder}/libtorch-2.11.0)
   if(NOT "$ENV{BITQUAKE_LIBTORCH}" STREQUAL "")
     set(default_libtorch $ENV{BITQUAKE_LIBTORCH})
-  elseif(NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
-    set(default_libtorch $ENV{XDG_CACHE_HOME}/bitquake/libtorch-2.11.0)
-  else()
-    set(default_libtorch $ENV{HOME}/.cache/bitquake/libtorch-2.11.0)
   endif()
   set(BITQUAKE_LIBTORCH ${default_libtorch} CACHE PATH "Folder that holds torch/ and nvidia/ of the wheels")
   set(torch_root ${BITQUAKE_LIBTORCH}/torch)
