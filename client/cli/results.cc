@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/campaign_store.h"
 #include "client/cli/command.h"
+#include "client/cli/find_campaign.h"
 #include "client/cli/result_files.h"
 #include "client/cli/run_directory.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/report/bits.h"
 #include "common/report/figure_table.h"
@@ -33,11 +33,9 @@ struct Flags {
 absl::StatusOr<CampaignResults> Fetch(const Flags& flags, const Session& session) {
   const bool details = !flags.out.empty();
   if (!IsRunDirectory(flags.campaign)) {
-    absl::StatusOr<CampaignResults> results = session.Connect()->Results(flags.campaign, details);
-    return absl::IsUnavailable(results.status())
-               ? Annotate(results.status(),
-                          absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"))
-               : results;
+    const std::unique_ptr<Client> client = session.Connect();
+    ASSIGN_OR_RETURN(const std::string id, FindCampaignOrRun(*client, flags.campaign));
+    return client->Results(id, details);
   }
   ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(flags.campaign));
   CampaignResults results;
@@ -83,7 +81,7 @@ absl::StatusOr<DerivedTable> Derive(const Flags& flags, const CampaignResults& r
 absl::StatusOr<std::string> Text(const Flags& flags, const std::string& format,
                                  const CampaignResults& results) {
   if (flags.trials) {
-    return TrialsCsv(results.cells);
+    return format == "json" ? TrialsJson(results.cells) : TrialsCsv(results.cells);
   }
   if (flags.one_table()) {
     ASSIGN_OR_RETURN(const DerivedTable table, Derive(flags, results));
@@ -102,9 +100,6 @@ absl::StatusOr<std::string> Text(const Flags& flags, const std::string& format,
 
 absl::Status Results(const Flags& flags, const Session& session) {
   const std::string format = session.flags.json ? "json" : flags.format;
-  if (flags.trials && format == "json") {
-    return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
-  }
   ASSIGN_OR_RETURN(const CampaignResults results, Fetch(flags, session));
   if (!flags.out.empty()) {
     return WriteInto(flags.out, results);
@@ -121,22 +116,24 @@ void AddResults(CLI::App& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a campaign as `bitquake list` names it")
+                   "run directory, or a coordinator's campaign: its ID or name")
       ->required();
-  command->add_option("--format", flags->format, "table, csv or json")
+  command->add_option("--format", flags->format, "how to print: table, csv or json")
       ->check(CLI::IsMember({"table", "csv", "json"}))
       ->capture_default_str();
   CLI::Option_group* what = command->add_option_group("instead of the cells");
-  what->add_flag("--trials", flags->trials, "every trial, as trials.csv");
+  what->add_flag("--trials", flags->trials, "every trial, as trials.csv, not the cells");
   what->add_flag("--thresholds", flags->thresholds,
-                 "the BER at which each target loses 1, 5 and 10 pp, as thresholds.csv");
-  what->add_flag("--bits", flags->bits, "the loss by bit position, as bits.csv");
+                 "the BER at which each target loses 1, 5, 10 pp, not the cells");
+  what->add_flag("--bits", flags->bits, "the loss by bit position, not the cells");
   what->add_flag("--mad-vf", flags->mad_vf,
-                 "attention distance against VF over heads, as mad_vf.csv");
+                 "attention distance against VF of heads, not the cells");
   what->require_option(0, 1);
-  command->add_option("--out", flags->out,
-                      "folder to write the files of a run into, rather than print; what the "
-                      "campaign kept of images and heads is among them");
+  command
+      ->add_option("--out", flags->out,
+                   "folder to write all files of a run into, rather than print; also what the "
+                   "campaign kept of images and heads")
+      ->type_name("DIR");
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake results vit-b16-blocks-1f0c3a5e --format csv > cells.csv");
