@@ -174,7 +174,7 @@ std::string ZshCompletion(const ProgramSpec& program) {
       "# To keep it, as _bitquake in a folder of $fpath: bitquake completion zsh > "
       "FOLDER/_bitquake\n"
       "_bitquake() {\n"
-      "  local -a commands=(\n";
+      "  local -a subcommands=(\n";
   for (const CommandSpec& command : program.commands) {
     absl::StrAppend(&text, "    ",
                     Quoted(absl::StrCat(command.name, ":", ZshText(command.summary))), "\n");
@@ -185,7 +185,7 @@ std::string ZshCompletion(const ProgramSpec& program) {
                   "    if [[ $words[2] == -* ]]; then\n"
                   "      compadd -- ",
                   Names(program.options),
-                  "\n    else\n      _describe command commands\n    fi\n    return\n  fi\n"
+                  "\n    else\n      _describe command subcommands\n    fi\n    return\n  fi\n"
                   "  local command=$words[2]\n"
                   "  shift words\n"
                   "  ((CURRENT--))\n"
