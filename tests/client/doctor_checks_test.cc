@@ -46,7 +46,8 @@ TEST(DoctorChecks, AClockThatIsOffIsSaidWithItsDirection) {
 TEST(DoctorChecks, OtherVersionsAndMissingWorkersAreWarnings) {
   ServerStatus server = Server();
   server.workers = 0;
-  EXPECT_THAT(CheckServer("host:1", server)[0].remedy, HasSubstr("bitquake-worker --server host:1"));
+  EXPECT_THAT(CheckServer("host:1", server)[0].remedy,
+              HasSubstr("bitquake-worker --server host:1"));
   server.version = "0.0.1";
   const Check other = CheckServer("host:1", server)[0];
   EXPECT_EQ(other.verdict, Verdict::kWarning);
