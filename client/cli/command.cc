@@ -88,7 +88,7 @@ void AddDataRootFlag(CLI::App& command, std::vector<std::string>* roots) {
 
 void AddDeviceFlag(CLI::App& command, std::string* device) {
   command
-      .add_option("--device", *device, "cpu, cuda, or cuda:NUMBER; workers on cuda take a GPU each")
+      .add_option("--device", *device, "cpu, cuda or cuda:NUMBER; workers share out GPUs")
       ->type_name("DEVICE")
       ->check(CLI::Validator(CheckDevice, "{cpu,cuda}"))
       ->capture_default_str();

@@ -204,7 +204,7 @@ absl::Status Examine(const Flags& flags, Session& session) {
 
 void AddDoctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "doctor", "Check device, driver, folders, server and clocks; say how to mend each");
+      "doctor", "Check device, driver, folders, server, clocks; say how to mend");
   auto flags = std::make_shared<Flags>();
   AddDeviceFlag(*command, &flags->device);
   AddModelRootFlag(*command, &flags->model_roots);

@@ -11,26 +11,26 @@ namespace {
 
 constexpr size_t kIndent = 2;
 
-// "run directory to make (default: runs/NAME-1)"
-std::string DocOf(const OptionSpec& option) {
-  std::string doc = option.doc;
-  if (!option.default_value.empty()) {
-    absl::StrAppend(&doc, " (", option.default_value, ")");
-  }
-  if (!option.variable.empty()) {
-    absl::StrAppend(&doc, " [", option.variable, "]");
-  }
-  return doc;
-}
-
 // Two columns, the second wrapped.
 class Columns {
  public:
   explicit Columns(size_t left) : left_(left) {}
 
+  // With default and environment variable, where they cost no line of their own: the man page has
+  // them all.
+  void Add(const OptionSpec& option) {
+    std::string doc = option.doc;
+    for (const std::string& more :
+         {option.default_value.empty() ? "" : absl::StrCat(" (", option.default_value, ")"),
+          option.variable.empty() ? "" : absl::StrCat(" [", option.variable, "]")}) {
+      const bool fits = Wrap(doc + more).size() == Wrap(doc).size();
+      absl::StrAppend(&doc, fits ? more : "");
+    }
+    Add(Signature(option), doc);
+  }
+
   void Add(const std::string& left, const std::string& right) {
-    const std::vector<std::string> lines =
-        WrapWords(right, kHelpColumns - 1 - kIndent - left_ - kIndent);
+    const std::vector<std::string> lines = Wrap(right);
     std::string line = std::string(kIndent, ' ') + left;
     for (size_t i = 0; i < std::max<size_t>(lines.size(), 1); ++i) {
       line.resize(std::max(line.size() + (i == 0 ? kIndent : 0), kIndent + left_ + kIndent), ' ');
@@ -42,6 +42,10 @@ class Columns {
   const std::string& text() const { return text_; }
 
  private:
+  std::vector<std::string> Wrap(const std::string& text) const {
+    return WrapWords(text, kHelpColumns - 1 - kIndent - left_ - kIndent);
+  }
+
   const size_t left_;
   std::string text_;
 };
@@ -98,11 +102,11 @@ std::string HelpText(const CommandSpec& command) {
   }
   Columns columns(left);
   for (const OptionSpec& argument : command.arguments) {
-    columns.Add(Signature(argument), DocOf(argument));
+    columns.Add(argument);
   }
   for (const OptionSpec& option : command.options) {
     if (!option.connection || option.names[0] == "--server") {
-      columns.Add(Signature(option), DocOf(option));
+      columns.Add(option);
     }
   }
   std::string text =

@@ -137,7 +137,11 @@ void PrintText(const std::vector<Target>& targets, const Surface& surface,
 
 absl::Status Inspect(const Flags& flags, bool json) {
   ASSIGN_OR_RETURN(const Granularity granularity, GranularityOf(flags));
-  ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(flags.format));
+  const absl::StatusOr<NumberFormat> named = NumberFormat::FromName(flags.format);
+  if (!named.ok()) {
+    return Annotate(named.status(), "--format");
+  }
+  const NumberFormat& format = *named;
   ASSIGN_OR_RETURN(const std::string folder,
                    FindFolder(flags.model, std::filesystem::current_path().string(),
                               flags.model_roots, "model", "--model-root"));

@@ -202,12 +202,12 @@ absl::Status Protect(const Flags& flags, const Session& session) {
 
 void AddProtect(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "protect", "Find the fewest bits to protect so that a loss stays under a limit");
+      "protect", "Find the fewest bits to protect that keep a loss under a limit");
   auto flags = std::make_shared<Flags>();
   ProtectionQuestion& question = flags->question;
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a coordinator's campaign; it is done and has granularity "
+                   "run directory, or a campaign's ID or name; it is done and has granularity "
                    "model, and targets that make up the model")
       ->required();
   command->add_option("--ber", question.ber, "bit-error rate, one of the campaign's")
@@ -231,7 +231,7 @@ void AddProtect(CLI::App& app, Session& session) {
   command->add_option("--fault", question.fault, "which fault model, as cells.csv names it")
       ->type_name("NAME");
   command->add_flag("--confirm", flags->confirm,
-                    "measure the set in campaigns of its own; grow it until it holds");
+                    "measure the set; grow it until it holds");
   command->add_option("--seed", flags->seed, "their seed; by default the campaign's + 1")
       ->type_name("N");
   command->add_option("--max-campaigns", flags->max_campaigns, "most campaigns to confirm with")

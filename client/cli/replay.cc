@@ -168,18 +168,18 @@ absl::Status Replay(const Flags& flags, Session& session) {
 
 void AddReplay(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "replay", "Print a trial's faults, compute it again, compare with what is stored");
+      "replay", "Compute a trial again and compare with what is stored");
   auto flags = std::make_shared<Flags>();
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a coordinator's campaign: its ID or name")
+                   "run directory, or a campaign's ID or name")
       ->required();
   command->add_option("CELL", flags->cell, "its number, column 'cell' of cells.csv")
       ->required()
       ->check(CLI::NonNegativeNumber);
   command->add_option("TRIAL", flags->trial, "its number in the cell, from 0")->required();
   CLI::Option* print = command->add_flag(
-      "--print", flags->print, "only print the faults, as `fault: {list: ...}` takes them");
+      "--print", flags->print, "only print its faults, as `fault: {list: ...}` takes them");
   command->add_option("--model", flags->model, "the model's folder, if it is elsewhere now")
       ->type_name("DIR");
   command->add_option("--data", flags->data, "the data set's folder, if it is elsewhere now")
@@ -187,7 +187,7 @@ void AddReplay(CLI::App& app, Session& session) {
   AddModelRootFlag(*command, &flags->model_roots);
   AddDataRootFlag(*command, &flags->data_roots);
   command->add_flag("--allow-torchscript", flags->allow_torchscript,
-                    "run models that come as code (model.ts), with your rights");
+                    "run models that come as code, with your rights");
   command->add_option("--cache", flags->cache, "folder for preprocessed pixels")->type_name("DIR");
   AddDeviceFlag(*command, &flags->device);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")

@@ -116,7 +116,7 @@ void AddResults(CLI::App& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a coordinator's campaign: its ID or name")
+                   "run directory, or a campaign's ID or name")
       ->required();
   command->add_option("--format", flags->format, "how to print: table, csv or json")
       ->check(CLI::IsMember({"table", "csv", "json"}))

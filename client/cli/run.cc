@@ -191,7 +191,7 @@ void AddRun(CLI::App& app, Session& session) {
   AddDataRootFlag(*command, &flags->data_roots);
   command
       ->add_flag("--allow-torchscript", flags->allow_torchscript,
-                 "run models that come as code (model.ts), with your rights")
+                 "run models that come as code, with your rights")
       ->excludes(resume);
   command->add_option("--cache", flags->fleet.cache, "folder for preprocessed pixels")
       ->type_name("DIR");

@@ -4,8 +4,10 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/command_spec.h"
 #include "common/base/suggest.h"
@@ -26,8 +28,14 @@ std::string UnknownOption(const std::string& word, const std::vector<OptionSpec>
   return absl::StrCat("unknown option '", name, "'", DidYouMean(name, OptionNames(options)));
 }
 
-// Of words that belong to nothing.
-std::string Unexpected(const std::string& word, const CommandSpec& command) {
+// Of words that belong to nothing, in CLI11's "... not expected: 2 --worker": the last is the first
+// that was given. An option matters more than what may be its value.
+std::string Unexpected(const std::string& said, const CommandSpec& command) {
+  const std::vector<std::string> words = absl::StrSplit(said.substr(said.rfind(": ") + 2), ' ');
+  std::string word = words.back();
+  for (const std::string& other : words) {
+    word = absl::StartsWith(other, "-") ? other : word;
+  }
   if (absl::StartsWith(word, "-") && word.size() > 1) {
     return UnknownOption(word, command.options);
   }
@@ -75,6 +83,7 @@ std::string Explained(const CommandSpec& command, const CLI::ParseError& error) 
   }
   const std::string signature = Signature(*option);
   const std::string rest = said.substr(std::min(said.find_first_of(": "), said.size()));
+  absl::string_view value = rest;
   if (converting) {
     return absl::StrCat("'", absl::StripPrefix(rest, " = "), "' is no value for ", signature, ", ",
                         option->doc);
@@ -88,7 +97,13 @@ std::string Explained(const CommandSpec& command, const CLI::ParseError& error) 
   if (kind == "ExcludesError") {
     return absl::StrCat(what, "; give one of the two");
   }
-  if (kind == "ValidationError" && !option->choices.empty()) {
+  double number;
+  if (absl::ConsumePrefix(&value, ": Value ") &&
+      !absl::SimpleAtod(value.substr(0, value.find(' ')), &number)) {
+    return absl::StrCat("'", value.substr(0, value.find(' ')), "' is no value for ", signature,
+                        ", ", option->doc);
+  }
+  if (kind == "ValidationError" && absl::StrContains(rest, " not in {")) {
     const std::string given(absl::StripPrefix(rest.substr(0, rest.find(" not in ")), ": "));
     const std::string near = DidYouMean(given, option->choices);
     return absl::StrCat(option->names.back(), ": '", given, "' is not one of ",
@@ -108,9 +123,8 @@ std::string UsageError(const CLI::App& program, const CLI::ParseError& error) {
   }
   const CommandSpec command = DescribeCommand(*parsed.front());
   return absl::StrCat(command.name, ": ",
-                      error.get_name() == "ExtrasError" && !left.empty()
-                          ? Unexpected(left.front(), command)
-                          : Explained(command, error),
+                      error.get_name() == "ExtrasError" ? Unexpected(error.what(), command)
+                                                        : Explained(command, error),
                       "; see `bitquake ", command.name, " --help`");
 }
 
