@@ -167,6 +167,22 @@ absl::StatusOr<std::vector<WorkerStatus>> Client::Workers() {
   return workers;
 }
 
+absl::StatusOr<ServerStatus> Client::Server() {
+  const absl::Time before = absl::Now();
+  v1::ListWorkersResponse response;
+  RETURN_IF_ERROR(
+      impl_->Call(&v1::CampaignService::Stub::ListWorkers, v1::ListWorkersRequest(), &response));
+  ServerStatus server;
+  server.round_trip = absl::Now() - before;
+  server.version = response.server_version();
+  server.clock_ahead =
+      absl::FromUnixMillis(response.server_unix_ms()) - (before + server.round_trip / 2);
+  for (const v1::WorkerInfo& worker : response.workers()) {
+    server.workers += worker.live() ? 1 : 0;
+  }
+  return server;
+}
+
 absl::StatusOr<CampaignResults> Client::Results(const std::string& id, bool details) {
   v1::StreamResultsRequest request;
   request.set_campaign_id(id);

@@ -39,6 +39,8 @@ struct CampaignStatus {
   int workers = 0;
   int64_t cells = 0;
   std::string worst_cell;       // "model int8 blocks.0 at 1.00e-05"; empty: unknown
+  std::string worst_target_at;  // of it: "blocks.0 at 1.00e-05"
+  std::string worst_target;     // of it: "blocks.0"
   double worst_half_width = 0;  // percentage points
   int64_t submitted_unix_ms = 0;
   int64_t finished_unix_ms = 0;
@@ -79,6 +81,14 @@ struct WorkerStatus {
   std::string error;
 };
 
+struct ServerStatus {
+  std::string version;
+  int workers = 0;  // live ones
+  // Its clock less this machine's; the truth is within half of the round trip of it.
+  absl::Duration clock_ahead;
+  absl::Duration round_trip;
+};
+
 struct ClientOptions {
   // How long calls are tried again while the server cannot be reached. Zero: one attempt.
   absl::Duration patience = absl::ZeroDuration();
@@ -110,6 +120,7 @@ class Client {
   // does not have.
   absl::StatusOr<TrialRecord> Trial(const std::string& id, int64_t cell, uint32_t trial);
   absl::StatusOr<std::vector<WorkerStatus>> Workers();
+  absl::StatusOr<ServerStatus> Server();
 
   // Calls `changed` with the state now and after every change until the campaign has ended. While
   // the server is away, it is awaited as long as `patience` says; `away` is called once each time.

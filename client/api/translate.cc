@@ -165,8 +165,10 @@ CampaignStatus FromProto(const v1::CampaignStatus& from) {
   status.cells = from.cells();
   if (from.has_worst_cell()) {
     const v1::WorstCell& worst = from.worst_cell();
-    status.worst_cell = absl::StrCat(worst.model(), " ", worst.format(), " ", worst.target(),
-                                     absl::StrFormat(" at %.2e", worst.ber()));
+    status.worst_target = worst.target();
+    status.worst_target_at = absl::StrCat(worst.target(), absl::StrFormat(" at %.2e", worst.ber()));
+    status.worst_cell =
+        absl::StrCat(worst.model(), " ", worst.format(), " ", status.worst_target_at);
     status.worst_half_width = worst.half_width();
   }
   status.submitted_unix_ms = from.submitted_unix_ms();

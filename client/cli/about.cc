@@ -13,6 +13,8 @@ void AddSchema(CLI::App& app, Session&) {
       app.add_subcommand("schema", "Print the campaign file's JSON Schema, or its reference");
   auto markdown = std::make_shared<bool>(false);
   command->add_flag("--markdown", *markdown, "the reference, for people");
+  // What it prints is JSON, but for people; the flag is there for scripts that always give it.
+  command->add_flag("--json", "print JSON, as without")->excludes("--markdown");
   command->footer("Example: bitquake schema > campaign.schema.json");
   command->callback(
       [markdown] { std::cout << (*markdown ? CampaignReference() : CampaignJsonSchema()); });

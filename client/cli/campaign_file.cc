@@ -122,7 +122,8 @@ absl::StatusOr<CampaignFile> ReadCampaignFile(const std::string& path) {
   file.path = path;
   absl::StatusOr<std::string> text = ReadFile(path, kMaxCampaignFileBytes);
   if (!text.ok()) {
-    return absl::InvalidArgumentError(text.status().message());
+    return absl::InvalidArgumentError(
+        absl::StrCat(text.status().message(), "; give the path of a campaign file"));
   }
   file.text = *std::move(text);
   bool read_faults = false;

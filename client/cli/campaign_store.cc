@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/find_campaign.h"
 #include "client/cli/fleet.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -48,11 +48,9 @@ absl::Status AskRun(RunDirectory& run, const Ask& ask) {
 absl::StatusOr<CampaignResults> FetchResults(const std::string& campaign, bool details,
                                              const Session& session) {
   if (!IsRunDirectory(campaign)) {
-    absl::StatusOr<CampaignResults> results = session.Connect()->Results(campaign, details);
-    return absl::IsUnavailable(results.status())
-               ? Annotate(results.status(),
-                          absl::StrCat("'", campaign, "' is no run directory; as a campaign"))
-               : results;
+    const std::unique_ptr<Client> client = session.Connect();
+    ASSIGN_OR_RETURN(const std::string id, FindCampaignOrRun(*client, campaign));
+    return client->Results(id, details);
   }
   ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(campaign));
   CampaignResults results;

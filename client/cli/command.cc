@@ -3,13 +3,28 @@
 #include <cmath>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "client/cli/command_spec.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
+namespace {
+
+// What CLI11 is told of a --device: empty if it is one.
+std::string CheckDevice(const std::string& name) {
+  absl::string_view rest = name;
+  int number;
+  const bool known = name == "cpu" || name == "cuda" ||
+                     (absl::ConsumePrefix(&rest, "cuda:") && absl::SimpleAtoi(rest, &number));
+  return known ? "" : absl::StrCat("'", name, "' is not cpu, cuda or cuda:NUMBER");
+}
+
+}  // namespace
+
 std::string DurationText(double seconds) {
   const auto total = static_cast<int64_t>(std::ceil(seconds));
   if (total >= 3600) {
@@ -48,24 +63,42 @@ void Session::FinishCampaign(const CampaignStatus& campaign) {
 
 void AddServerFlag(CLI::App& command, Session& session) {
   AddConnectionFlags(command, &session.flags.server);
+  for (CLI::Option* option : command.get_options()) {
+    const std::string& name = option->get_single_name();
+    if (name == "server" || name == "token-file" || absl::StartsWith(name, "tls-")) {
+      option->type_name(name == "server" ? "ADDR" : "FILE")->group(kConnectionGroup);
+    }
+  }
+}
+
+void AddIdArgument(CLI::App& command, std::string* id) {
+  command
+      .add_option("ID", *id, "campaign: its ID, how that begins, or its name; see `bitquake list`")
+      ->required();
+}
+
+void AddModelRootFlag(CLI::App& command, std::vector<std::string>* roots) {
+  command.add_option("--model-root", *roots, "folder to look for models in; repeatable")
+      ->type_name("DIR")
+      ->envname("BITQUAKE_MODEL_ROOT");
+}
+
+void AddDataRootFlag(CLI::App& command, std::vector<std::string>* roots) {
+  command.add_option("--data-root", *roots, "folder to look for data sets in; repeatable")
+      ->type_name("DIR")
+      ->envname("BITQUAKE_DATA_ROOT");
 }
 
 void AddDeviceFlag(CLI::App& command, std::string* device) {
   command
-      .add_option("--device", *device,
-                  "cpu, cuda, or cuda:NUMBER; several workers on cuda take a GPU each")
-      ->check([](const std::string& name) {
-        absl::string_view rest = name;
-        int number;
-        const bool known = name == "cpu" || name == "cuda" ||
-                           (absl::ConsumePrefix(&rest, "cuda:") && absl::SimpleAtoi(rest, &number));
-        return known ? std::string() : absl::StrCat("'", name, "' is not cpu, cuda or cuda:NUMBER");
-      })
+      .add_option("--device", *device, "cpu, cuda or cuda:NUMBER; workers share out GPUs")
+      ->type_name("DEVICE")
+      ->check(CLI::Validator(CheckDevice, "{cpu,cuda}"))
       ->capture_default_str();
 }
 
-void AddJsonFlag(CLI::App& command, Session& session) {
-  command.add_flag("--json", session.flags.json, "print JSON");
+void AddJsonFlag(CLI::App& command, Session& session, const std::string& doc) {
+  command.add_flag("--json", session.flags.json, doc);
 }
 
 std::string StatusJson(const CampaignStatus& s) {

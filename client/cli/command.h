@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/api/client.h"
@@ -30,7 +31,10 @@ struct Session {
   GlobalFlags flags;
   int exit_code = kDone;
 
-  std::unique_ptr<Client> Connect() const { return Client::Connect(flags.server); }
+  // `patience`: how long calls are tried again while the server cannot be reached.
+  std::unique_ptr<Client> Connect(absl::Duration patience = absl::ZeroDuration()) const {
+    return Client::Connect(flags.server, {patience});
+  }
   // Prints the error, if it is one, to stderr and sets the exit code.
   void Finish(const absl::Status& status);
   // The exit code of a campaign that has ended.
@@ -39,7 +43,14 @@ struct Session {
 
 // Adds to a command: --server with --tls-* and --token-file; --json.
 void AddServerFlag(CLI::App& command, Session& session);
-void AddJsonFlag(CLI::App& command, Session& session);
+void AddJsonFlag(CLI::App& command, Session& session, const std::string& doc = "print JSON");
+
+// Adds ID: a campaign of a coordinator, as FindCampaign takes it.
+void AddIdArgument(CLI::App& command, std::string* id);
+
+// Adds --model-root and --data-root: folders to look in.
+void AddModelRootFlag(CLI::App& command, std::vector<std::string>* roots);
+void AddDataRootFlag(CLI::App& command, std::vector<std::string>* roots);
 
 // Adds --device: where workers compute.
 void AddDeviceFlag(CLI::App& command, std::string* device);
@@ -59,7 +70,12 @@ void AddInspect(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
 void AddDoctor(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);
+void AddCompletion(CLI::App& app, Session& session);
+void AddHelp(CLI::App& app, Session& session);
 void AddVersion(CLI::App& app, Session& session);
+
+// Has help of the program and of its commands printed so that it fits a screen.
+void UseScreenHelp(CLI::App& app);
 
 // "1h02m", "3m05s", "7s"; rounded up.
 std::string DurationText(double seconds);

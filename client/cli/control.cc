@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "client/cli/command.h"
+#include "client/cli/find_campaign.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -8,8 +9,10 @@ namespace {
 
 using Call = absl::StatusOr<CampaignStatus> (Client::*)(const std::string&);
 
-absl::Status Control(const std::string& id, Call call, const Session& session) {
-  ASSIGN_OR_RETURN(const CampaignStatus status, (session.Connect().get()->*call)(id));
+absl::Status Control(const std::string& text, Call call, const Session& session) {
+  const std::unique_ptr<Client> client = session.Connect();
+  ASSIGN_OR_RETURN(const std::string id, FindCampaign(*client, text));
+  ASSIGN_OR_RETURN(const CampaignStatus status, (client.get()->*call)(id));
   std::cout << (session.flags.json ? StatusJson(status) : StatusLine(status)) << "\n";
   return absl::OkStatus();
 }
@@ -18,7 +21,7 @@ void AddOne(CLI::App& app, Session& session, const std::string& name, const std:
             Call call) {
   CLI::App* command = app.add_subcommand(name, what);
   auto id = std::make_shared<std::string>();
-  command->add_option("ID", *id, "campaign, as `bitquake list` names it")->required();
+  AddIdArgument(*command, id.get());
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake " + name + " vit-b16-blocks-1f0c3a5e");

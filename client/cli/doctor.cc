@@ -1,15 +1,17 @@
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "client/cli/child_process.h"
 #include "client/cli/command.h"
-#include "client/cli/find_folder.h"
+#include "client/cli/doctor_checks.h"
 #include "client/cli/fleet.h"
 #include "client/cli/private_folder.h"
-#include "common/base/build_info.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/channel/credential_check.h"
@@ -32,7 +34,15 @@ struct Flags {
   int trials = 10;
   int64_t images = 1000;
   uint64_t seed = 0;
+  std::vector<std::string> model_roots;
+  std::vector<std::string> data_roots;
+  std::function<bool()> server_named;  // on the command line, or in the environment
 };
+
+// One check says that there is none.
+std::vector<std::string> RootsOrNone(const std::vector<std::string>& roots) {
+  return roots.empty() ? std::vector<std::string>{""} : roots;
+}
 
 absl::StatusOr<Json> Request(const Flags& flags) {
   if (!flags.fidelity) {
@@ -59,25 +69,14 @@ std::string Share(const Json& agreement, const char* part) {
                      : absl::StrFormat("%.3f", 100.0 * agreement.at(part).get<int64_t>() / images);
 }
 
-void Print(const Json& answer, const Flags& flags) {
-  std::cout << "bitquake " << kVersion << "\ndevice " << flags.device << ": "
-            << answer.at("device_kind").get<std::string>() << "\n";
-  if (answer.contains("memory")) {
-    const Json& memory = answer.at("memory");
-    std::cout << absl::StrFormat("memory: %.1f of %.1f GiB used\n",
-                                 memory.at("used").get<double>() / (1 << 30),
-                                 memory.at("total").get<double>() / (1 << 30));
-  }
-  if (!answer.contains("fidelity")) {
-    return;
-  }
+void PrintFidelity(const Json& modes, const Flags& flags) {
   std::cout << absl::StrFormat(
       "predictions that are those of fp32, %s with one scale for each tensor, %d images; under "
       "faults: %d model-wise trials at "
       "BER %g\n%-8s %10s %18s %10s %18s\n",
       flags.format, flags.images, flags.trials, flags.ber, "compute", "golden %", "top-1 % (fp32)",
       "faulty %", "top-1 % (fp32)");
-  for (const Json& mode : answer.at("fidelity")) {
+  for (const Json& mode : modes) {
     const Json& golden = mode.at("golden");
     const Json& faulty = mode.at("faulty");
     std::cout << absl::StrFormat(
@@ -88,29 +87,19 @@ void Print(const Json& answer, const Flags& flags) {
   }
 }
 
-Json CredentialsJson(const std::vector<CredentialFinding>& findings) {
-  Json list = Json::array();
-  for (const CredentialFinding& finding : findings) {
-    list.push_back({{"what", finding.what},
-                    {"path", finding.path},
-                    {"good", finding.good},
-                    {"text", finding.text}});
+// Whether the credentials that a server would be shown are in order.
+std::vector<Check> CredentialChecks(const ConnectionOptions& server) {
+  std::vector<Check> checks;
+  for (const CredentialFinding& finding : CheckCredentials(server, absl::Now())) {
+    checks.push_back(
+        {finding.path.empty() ? finding.what : absl::StrCat(finding.what, " ", finding.path),
+         finding.good ? Check::Verdict::kGood : Check::Verdict::kBad, finding.text, ""});
   }
-  return list;
+  return checks;
 }
 
-// What is wrong with the credentials that a server would be shown; OK if nothing is.
-absl::Status Verdict(const std::vector<CredentialFinding>& findings) {
-  for (const CredentialFinding& finding : findings) {
-    if (!finding.good) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(finding.what, " ", finding.path, ": ", finding.text));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Examine(const Flags& flags, Session& session) {
+// What a worker here says of its device, and measures if asked to.
+absl::StatusOr<Json> AskWorker(const Flags& flags, bool quiet) {
   ASSIGN_OR_RETURN(const Json request, Request(flags));
   ASSIGN_OR_RETURN(const std::string worker, SisterProgram("bitquake-worker"));
   ASSIGN_OR_RETURN(const std::unique_ptr<PrivateFolder> folder, PrivateFolder::Create());
@@ -129,57 +118,151 @@ absl::Status Examine(const Flags& flags, Session& session) {
   if (!flags.cache.empty()) {
     arguments.insert(arguments.end(), {"--cache", flags.cache});
   }
-  RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"),
-                           /*quiet=*/session.flags.json));
+  RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"), quiet));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(outcome));
-  Json answer = Json::parse(text);
-  const std::vector<CredentialFinding> findings =
-      CheckCredentials(session.flags.server, absl::Now());
-  if (session.flags.json) {
-    answer["credentials"] = CredentialsJson(findings);
-    std::cout << answer.dump() << "\n";
+// Whether the credentials that a server would be shown are in order.
+std::vector<Check> CredentialChecks(const ConnectionOptions& server) {
+  std::vector<Check> checks;
+  for (const CredentialFinding& finding : CheckCredentials(server, absl::Now())) {
+    checks.push_back(
+        {finding.path.empty() ? finding.what : absl::StrCat(finding.what, " ", finding.path),
+         finding.good ? Check::Verdict::kGood : Check::Verdict::kBad, finding.text, ""});
+  }
+  return checks;
+}
+
+  return Json::parse(text);
+}
+
+// What the worker said of the device and of LibTorch, which it is linked to.
+Check DeviceCheck(const Flags& flags, const absl::StatusOr<Json>& answer) {
+  const std::string subject = absl::StrCat("device ", flags.device);
+  if (!answer.ok()) {
+    const std::string said(answer.status().message());
+    const bool libtorch = absl::StrContains(said, "libtorch") || absl::StrContains(said, "libc10");
+    return {subject, Check::Verdict::kBad, said,
+            libtorch ? "bash deploy/setup.sh installs LibTorch; BITQUAKE_LIBTORCH names where it is"
+                     : "try --device cpu; on a GPU, LibTorch needs its CUDA packages: pip install "
+                       "torch==2.11.0, and BITQUAKE_LIBTORCH or the python3 on the PATH has it"};
+  }
+  std::string finding = answer->at("device_kind").get<std::string>();
+  if (answer->contains("memory")) {
+    const Json& memory = answer->at("memory");
+    absl::StrAppendFormat(&finding, ", %.1f of %.1f GiB used",
+                          memory.at("used").get<double>() / (1 << 30),
+                          memory.at("total").get<double>() / (1 << 30));
+  }
+  return {subject, Check::Verdict::kGood, finding, ""};
+}
+
+std::vector<Check> Look(const Flags& flags, const absl::StatusOr<Json>& worker,
+                        const Session& session) {
+  std::vector<Check> checks = {CheckPrograms(), DeviceCheck(flags, worker)};
+  const auto add = [&checks](const std::vector<Check>& more) {
+    checks.insert(checks.end(), more.begin(), more.end());
+  };
+  add(CheckGpu(flags.device));
+  for (const std::string& root : RootsOrNone(flags.model_roots)) {
+    add({CheckModelRoot(root)});
+  }
+  for (const std::string& root : RootsOrNone(flags.data_roots)) {
+    add({CheckDataRoot(root)});
+  }
+  add(CredentialChecks(session.flags.server));
+  if (flags.server_named()) {
+    add(CheckServer(session.flags.server.address, session.Connect()->Server()));
   } else {
-    Print(answer, flags);
-    for (const CredentialFinding& finding : findings) {
-      std::cout << finding.what << " " << finding.path << ": " << (finding.good ? "" : "BAD: ")
-                << finding.text << "\n";
+    add({{"server", Check::Verdict::kUnchecked,
+          "not checked: name one with --server; `bitquake run` starts its own", ""}});
+  }
+  return checks;
+}
+
+void PrintChecks(const std::vector<Check>& checks) {
+  for (const Check& check : checks) {
+    std::cout << absl::StrFormat("%-9s  %s: %s\n", VerdictName(check.verdict), check.subject,
+                                 check.finding);
+    if (!check.remedy.empty()) {
+      std::cout << "           -> " << check.remedy << "\n";
     }
   }
-  return Verdict(findings);
+}
+
+// The worker's answer, and the checks.
+Json ToJson(const absl::StatusOr<Json>& worker, const std::vector<Check>& checks) {
+  Json json = worker.ok() ? *worker : Json::object();
+  json["checks"] = Json::array();
+  for (const Check& check : checks) {
+    json["checks"].push_back({{"subject", check.subject},
+                              {"verdict", VerdictName(check.verdict)},
+                              {"finding", check.finding},
+                              {"remedy", check.remedy}});
+  }
+  return json;
+}
+
+absl::Status Examine(const Flags& flags, Session& session) {
+  RETURN_IF_ERROR(Request(flags).status());
+  const absl::StatusOr<Json> worker = AskWorker(flags, /*quiet=*/session.flags.json);
+  if (flags.fidelity && !worker.ok()) {
+    return worker.status();  // it was asked to measure
+  }
+  const std::vector<Check> checks = Look(flags, worker, session);
+  if (session.flags.json) {
+    std::cout << ToJson(worker, checks).dump(2) << "\n";
+  } else {
+    PrintChecks(checks);
+    if (worker.ok() && worker->contains("fidelity")) {
+      PrintFidelity(worker->at("fidelity"), flags);
+    }
+  }
+  const auto bad = std::count_if(checks.begin(), checks.end(), [](const Check& check) {
+    return check.verdict == Check::Verdict::kBad;
+  });
+  return bad == 0 ? absl::OkStatus()
+                  : absl::FailedPreconditionError(
+                        absl::StrCat(bad, bad == 1 ? " check" : " checks",
+                                     " found what must be mended; see the lines with 'bad'"));
 }
 
 }  // namespace
 
 void AddDoctor(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "doctor",
-      "Say what a worker here computes with, how faithful its compute modes are, and whether the "
-      "certificates and the token for a server are in order");
+      "doctor", "Check device, driver, folders, server, clocks; say how to mend");
   auto flags = std::make_shared<Flags>();
   AddDeviceFlag(*command, &flags->device);
+  AddModelRootFlag(*command, &flags->model_roots);
+  AddDataRootFlag(*command, &flags->data_roots);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
+      ->type_name("N")
       ->check(CLI::Range(0, 1024));
   CLI::Option* fidelity = command->add_flag(
-      "--fidelity", flags->fidelity,
-      "compare the predictions of tf32, bf16 and fp16 with those of fp32, with and without faults");
+      "--fidelity", flags->fidelity, "compare the predictions of tf32, bf16 and fp16 with fp32's");
   const auto needs = [&](CLI::Option* option) { return option->needs(fidelity); };
-  needs(command->add_option("--model", flags->model, "the model's folder"));
-  needs(command->add_option("--data", flags->data, "the data set's folder"));
-  needs(command->add_option("--cache", flags->cache, "folder for preprocessed pixels"));
-  needs(command->add_option("--format", flags->format)->capture_default_str());
-  needs(command->add_option("--ber", flags->ber, "of model-wise trials")
+  needs(command->add_option("--model", flags->model, "fidelity: the model's folder"))
+      ->type_name("DIR");
+  needs(command->add_option("--data", flags->data, "fidelity: the data set's folder"))
+      ->type_name("DIR");
+  needs(command->add_option("--cache", flags->cache, "fidelity: folder for preprocessed pixels"))
+      ->type_name("DIR");
+  needs(command->add_option("--format", flags->format, "fidelity: number format of the words"))
+      ->capture_default_str();
+  needs(command->add_option("--ber", flags->ber, "fidelity: bit-error rate of model-wise trials")
             ->check(CLI::Range(0.0, 1.0))
             ->capture_default_str());
-  needs(command->add_option("--trials", flags->trials)
+  needs(command->add_option("--trials", flags->trials, "fidelity: trials under faults")
             ->check(CLI::Range(0, 10000))
             ->capture_default_str());
-  needs(command->add_option("--images", flags->images, "the data set's first ones")
+  needs(command->add_option("--images", flags->images, "fidelity: the data set's first ones")
             ->check(CLI::PositiveNumber)
             ->capture_default_str());
-  needs(command->add_option("--seed", flags->seed)->capture_default_str());
+  needs(command->add_option("--seed", flags->seed, "fidelity: draws the faults"))
+      ->capture_default_str();
   AddServerFlag(*command, session);
+  flags->server_named = [command] { return command->get_option("--server")->count() > 0; };
   AddJsonFlag(*command, session);
-  command->footer("Example: bitquake doctor --device cuda --fidelity --model vit --data imagenet");
+  command->footer("Example: bitquake doctor --device cuda --model-root models --data-root data");
   command->callback([flags, &session] { session.Finish(Examine(*flags, session)); });
 }
 

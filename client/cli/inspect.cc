@@ -137,7 +137,11 @@ void PrintText(const std::vector<Target>& targets, const Surface& surface,
 
 absl::Status Inspect(const Flags& flags, bool json) {
   ASSIGN_OR_RETURN(const Granularity granularity, GranularityOf(flags));
-  ASSIGN_OR_RETURN(const NumberFormat format, NumberFormat::FromName(flags.format));
+  const absl::StatusOr<NumberFormat> named = NumberFormat::FromName(flags.format);
+  if (!named.ok()) {
+    return Annotate(named.status(), "--format");
+  }
+  const NumberFormat& format = *named;
   ASSIGN_OR_RETURN(const std::string folder,
                    FindFolder(flags.model, std::filesystem::current_path().string(),
                               flags.model_roots, "model", "--model-root"));
@@ -161,14 +165,15 @@ absl::Status Inspect(const Flags& flags, bool json) {
 }  // namespace
 
 void AddInspect(CLI::App& app, Session& session) {
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Print a model's targets with their tensors, rows, bit positions and bits");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Print a model's targets with their tensors, rows and bits");
   auto flags = std::make_shared<Flags>();
   command->add_option("MODEL", flags->model, "model folder, or its name below a model root")
       ->required();
-  command
-      ->add_option("--granularity", flags->granularity,
-                   "model, block, tensor, part, type, head, bit or regex")
+  command->add_option("--granularity", flags->granularity, "which bits are hit together")
+      ->type_name("KIND")
+      ->check(CLI::Validator([](const std::string&) { return std::string(); },
+                             "{model,block,tensor,part,type,head,bit,regex}"))
       ->capture_default_str();
   command->add_option("--format", flags->format, "number format that bits are counted in")
       ->capture_default_str();
@@ -180,10 +185,7 @@ void AddInspect(CLI::App& app, Session& session) {
                       "a target for each of these bit positions: each, or as 7,6");
   command->add_flag("--per-block", flags->per_block, "part, type: a target for each block");
   command->add_option("--match", flags->match, "regex: pattern of tensors' names");
-  command
-      ->add_option("--model-root", flags->model_roots,
-                   "folder that holds model folders; repeatable")
-      ->envname("BITQUAKE_MODEL_ROOT");
+  AddModelRootFlag(*command, &flags->model_roots);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake inspect models/vit_base_patch16_224 --granularity head");
   command->callback([flags, &session] { session.Finish(Inspect(*flags, session.flags.json)); });

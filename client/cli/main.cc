@@ -2,18 +2,20 @@
 #include <iostream>
 
 #include "client/cli/command.h"
+#include "client/cli/progress.h"
+#include "client/cli/usage_error.h"
 #include "common/base/build_info.h"
 
 int main(int argc, char** argv) {
+  bitquake::BlockResizeSignal();
   bitquake::Session session;
-  CLI::App app(
-      "Bitquake measures what bit flips in stored weights do to a vision transformer.\n"
-      "Try it: bitquake run deploy/demo/campaign.yaml");
+  CLI::App app("Bitquake measures what bit flips in stored weights do to a vision transformer.");
   app.set_version_flag("--version", bitquake::kVersion);
   app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
+  bitquake::UseScreenHelp(app);
   bitquake::AddRun(app, session);
   bitquake::AddValidate(app, session);
+  bitquake::AddInspect(app, session);
   bitquake::AddSubmit(app, session);
   bitquake::AddList(app, session);
   bitquake::AddShow(app, session);
@@ -23,15 +25,20 @@ int main(int argc, char** argv) {
   bitquake::AddReport(app, session);
   bitquake::AddProtect(app, session);
   bitquake::AddReplay(app, session);
-  bitquake::AddInspect(app, session);
   bitquake::AddWorkers(app, session);
   bitquake::AddDoctor(app, session);
   bitquake::AddSchema(app, session);
+  bitquake::AddCompletion(app, session);
+  bitquake::AddHelp(app, session);
   bitquake::AddVersion(app, session);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // for help or the version
+    app.exit(asked);
+    return bitquake::kDone;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? bitquake::kDone : bitquake::kUsage;
+    std::cerr << "bitquake: " << bitquake::UsageError(app, error) << "\n";
+    return bitquake::kUsage;
   }
   return session.exit_code;
 }

@@ -11,10 +11,10 @@
 #include "absl/strings/str_join.h"
 #include "client/cli/campaign_store.h"
 #include "client/cli/command.h"
+#include "client/cli/find_campaign.h"
 #include "client/cli/protect_confirm.h"
 #include "client/cli/run_directory.h"
 #include "common/base/file.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "common/report/protection_plan.h"
@@ -48,12 +48,9 @@ absl::StatusOr<CampaignResults> ResultsOf(const Flags& flags, std::optional<RunD
       return absl::OkStatus();
     }));
   } else {
-    absl::StatusOr<CampaignResults> asked = session.Connect()->Results(flags.campaign);
-    if (absl::IsUnavailable(asked.status())) {
-      return Annotate(asked.status(),
-                      absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"));
-    }
-    ASSIGN_OR_RETURN(results, std::move(asked));
+    const std::unique_ptr<Client> client = session.Connect();
+    ASSIGN_OR_RETURN(const std::string id, FindCampaignOrRun(*client, flags.campaign));
+    ASSIGN_OR_RETURN(results, client->Results(id));
   }
   if (results.status.state != "done") {
     return absl::FailedPreconditionError(absl::StrCat("campaign ", results.status.id, " is ",
@@ -205,37 +202,46 @@ absl::Status Protect(const Flags& flags, const Session& session) {
 
 void AddProtect(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "protect", "Find the smallest set of bits to protect so that a loss stays under a limit");
+      "protect", "Find the fewest bits to protect that keep a loss under a limit");
   auto flags = std::make_shared<Flags>();
   ProtectionQuestion& question = flags->question;
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "campaign that is done, as `bitquake list` names it, or a run directory; it has "
-                   "granularity model, and targets that make up the model")
+                   "run directory, or a campaign's ID or name; it is done and has granularity "
+                   "model, and targets that make up the model")
       ->required();
-  command->add_option("--ber", question.ber, "bit-error rate, one of the campaign's")->required();
-  command
-      ->add_option("--loss", flags->limit.pp, "most top-1 accuracy to lose, in percentage points")
+  command->add_option("--ber", question.ber, "bit-error rate, one of the campaign's")
+      ->type_name("B")
+      ->required();
+  command->add_option("--loss", flags->limit.pp, "most top-1 accuracy to lose, percentage points")
+      ->type_name("PP")
       ->required()
       ->check(CLI::Range(0.0, 100.0));
   command->add_flag("--surely", flags->limit.surely,
-                    "hold the upper end of the loss's 95% interval to it, not the mean");
-  command->add_option("--granularity", question.granularities,
-                      "whose targets may be protected; repeatable");
-  command->add_flag("--bits", question.by_bits,
-                    "protect top bits of targets, which the campaign hit bit by bit (bits: each)");
-  command->add_option("--model", question.model, "if the campaign has several");
-  command->add_option("--format", question.format, "likewise");
-  command->add_option("--fault", question.fault, "likewise, as cells.csv names it");
+                    "hold the 95% interval's upper end to it, not the mean");
+  command
+      ->add_option("--granularity", question.granularities,
+                   "whose targets may be protected; repeatable")
+      ->type_name("KIND");
+  command->add_flag("--bits", question.by_bits, "protect top bits, of a campaign with bits: each");
+  command->add_option("--model", question.model, "which model, if the campaign has several")
+      ->type_name("NAME");
+  command->add_option("--format", question.format, "which number format, likewise")
+      ->type_name("NAME");
+  command->add_option("--fault", question.fault, "which fault model, as cells.csv names it")
+      ->type_name("NAME");
   command->add_flag("--confirm", flags->confirm,
-                    "measure the set in campaigns of its own, and grow it until it holds");
-  command->add_option("--seed", flags->seed, "of these campaigns; by default the campaign's + 1");
-  command->add_option("--max-campaigns", flags->max_campaigns, "most of these campaigns")
+                    "measure the set; grow it until it holds");
+  command->add_option("--seed", flags->seed, "their seed; by default the campaign's + 1")
+      ->type_name("N");
+  command->add_option("--max-campaigns", flags->max_campaigns, "most campaigns to confirm with")
+      ->type_name("N")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--out", flags->out,
-                      "folder for those of a run directory; by default `protect` in it");
-  command->add_option("-o", flags->file, "write the confirming campaign of the set into this file");
+  command->add_option("--out", flags->out, "where a run directory's go; by default `protect` in it")
+      ->type_name("DIR");
+  command->add_option("-o", flags->file, "write the confirming campaign of the set into it")
+      ->type_name("FILE");
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake protect runs/demo --ber 1e-2 --loss 1 --confirm");

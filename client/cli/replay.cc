@@ -10,11 +10,11 @@
 #include "client/cli/campaign_store.h"
 #include "client/cli/child_process.h"
 #include "client/cli/command.h"
+#include "client/cli/find_campaign.h"
 #include "client/cli/fleet.h"
 #include "client/cli/private_folder.h"
 #include "client/cli/run_directory.h"
 #include "common/base/file.h"
-#include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "nlohmann/json.hpp"
@@ -49,12 +49,9 @@ absl::StatusOr<TrialRecord> TrialOfRun(RunDirectory& run, const Flags& flags) {
 }
 
 absl::StatusOr<TrialRecord> TrialOfServer(const Flags& flags, const Session& session) {
-  absl::StatusOr<TrialRecord> record =
-      session.Connect()->Trial(flags.campaign, flags.cell, flags.trial);
-  return absl::IsUnavailable(record.status())
-             ? Annotate(record.status(),
-                        absl::StrCat("'", flags.campaign, "' is no run directory; as a campaign"))
-             : record;
+  const std::unique_ptr<Client> client = session.Connect();
+  ASSIGN_OR_RETURN(const std::string id, FindCampaignOrRun(*client, flags.campaign));
+  return client->Trial(id, flags.cell, flags.trial);
 }
 
 // Where the model and the data set are, as the worker takes it.
@@ -171,34 +168,33 @@ absl::Status Replay(const Flags& flags, Session& session) {
 
 void AddReplay(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand(
-      "replay", "Print a trial's faults, compute it again, and compare with what is stored");
+      "replay", "Compute a trial again and compare with what is stored");
   auto flags = std::make_shared<Flags>();
-  command->add_option("CAMPAIGN", flags->campaign, "run directory, or a campaign of --server")
+  command
+      ->add_option("CAMPAIGN", flags->campaign,
+                   "run directory, or a campaign's ID or name")
       ->required();
   command->add_option("CELL", flags->cell, "its number, column 'cell' of cells.csv")
       ->required()
       ->check(CLI::NonNegativeNumber);
   command->add_option("TRIAL", flags->trial, "its number in the cell, from 0")->required();
-  CLI::Option* print =
-      command->add_flag("--print", flags->print,
-                        "only print the faults (tensor,index,bit), which `fault: list` takes");
-  command->add_option("--model", flags->model, "the model's folder, if it is elsewhere now");
-  command->add_option("--data", flags->data, "the data set's folder, if it is elsewhere now");
-  command
-      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
-      ->envname("BITQUAKE_MODEL_ROOT");
-  command
-      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
-      ->envname("BITQUAKE_DATA_ROOT");
+  CLI::Option* print = command->add_flag(
+      "--print", flags->print, "only print its faults, as `fault: {list: ...}` takes them");
+  command->add_option("--model", flags->model, "the model's folder, if it is elsewhere now")
+      ->type_name("DIR");
+  command->add_option("--data", flags->data, "the data set's folder, if it is elsewhere now")
+      ->type_name("DIR");
+  AddModelRootFlag(*command, &flags->model_roots);
+  AddDataRootFlag(*command, &flags->data_roots);
   command->add_flag("--allow-torchscript", flags->allow_torchscript,
-                    "run models that come as code (model.ts), with your rights");
-  command->add_option("--cache", flags->cache, "folder for preprocessed pixels");
+                    "run models that come as code, with your rights");
+  command->add_option("--cache", flags->cache, "folder for preprocessed pixels")->type_name("DIR");
   AddDeviceFlag(*command, &flags->device);
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
+      ->type_name("N")
       ->check(CLI::Range(0, 1024));
   AddServerFlag(*command, session);
-  command
-      ->add_flag("--json", session.flags.json, "print whether it is identical as JSON, no faults")
+  command->add_flag("--json", session.flags.json, "print JSON: whether it is identical, no faults")
       ->excludes(print);
   command->footer("Example: bitquake replay runs/first 14 3");
   command->callback([flags, &session] { session.Finish(Replay(*flags, session)); });

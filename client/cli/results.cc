@@ -63,7 +63,7 @@ absl::StatusOr<DerivedTable> Derive(const Flags& flags, const CampaignResults& r
 absl::StatusOr<std::string> Text(const Flags& flags, const std::string& format,
                                  const CampaignResults& results) {
   if (flags.trials) {
-    return TrialsCsv(results.cells);
+    return format == "json" ? TrialsJson(results.cells) : TrialsCsv(results.cells);
   }
   if (flags.one_table()) {
     ASSIGN_OR_RETURN(const DerivedTable table, Derive(flags, results));
@@ -82,9 +82,6 @@ absl::StatusOr<std::string> Text(const Flags& flags, const std::string& format,
 
 absl::Status Results(const Flags& flags, const Session& session) {
   const std::string format = session.flags.json ? "json" : flags.format;
-  if (flags.trials && format == "json") {
-    return absl::InvalidArgumentError("trials are printed as CSV; leave out json");
-  }
   ASSIGN_OR_RETURN(const CampaignResults results,
                    FetchResults(flags.campaign, /*details=*/!flags.out.empty(), session));
   if (!flags.out.empty()) {
@@ -102,22 +99,24 @@ void AddResults(CLI::App& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   command
       ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a campaign as `bitquake list` names it")
+                   "run directory, or a campaign's ID or name")
       ->required();
-  command->add_option("--format", flags->format, "table, csv or json")
+  command->add_option("--format", flags->format, "how to print: table, csv or json")
       ->check(CLI::IsMember({"table", "csv", "json"}))
       ->capture_default_str();
   CLI::Option_group* what = command->add_option_group("instead of the cells");
-  what->add_flag("--trials", flags->trials, "every trial, as trials.csv");
+  what->add_flag("--trials", flags->trials, "every trial, as trials.csv, not the cells");
   what->add_flag("--thresholds", flags->thresholds,
-                 "the BER at which each target loses 1, 5 and 10 pp, as thresholds.csv");
-  what->add_flag("--bits", flags->bits, "the loss by bit position, as bits.csv");
+                 "the BER at which each target loses 1, 5, 10 pp, not the cells");
+  what->add_flag("--bits", flags->bits, "the loss by bit position, not the cells");
   what->add_flag("--mad-vf", flags->mad_vf,
-                 "attention distance against VF over heads, as mad_vf.csv");
+                 "attention distance against VF of heads, not the cells");
   what->require_option(0, 1);
-  command->add_option("--out", flags->out,
-                      "folder to write the files of a run into, rather than print; what the "
-                      "campaign kept of images and heads is among them");
+  command
+      ->add_option("--out", flags->out,
+                   "folder to write all files of a run into, rather than print; also what the "
+                   "campaign kept of images and heads")
+      ->type_name("DIR");
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake results vit-b16-blocks-1f0c3a5e --format csv > cells.csv");

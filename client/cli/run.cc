@@ -1,21 +1,18 @@
 // `run`: the whole system on this host for one campaign: a private coordinator and workers as child
 // processes.
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <optional>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "client/cli/campaign_file.h"
 #include "client/cli/command.h"
 #include "client/cli/earlier_run.h"
 #include "client/cli/fleet.h"
 #include "client/cli/forecast.h"
 #include "client/cli/image_count.h"
+#include "client/cli/interruption.h"
 #include "client/cli/progress.h"
 #include "client/cli/result_files.h"
 #include "client/cli/run_directory.h"
@@ -104,23 +101,6 @@ absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
                               state);
 }
 
-// What may end the watching early, from other threads.
-struct Interruption {
-  absl::Mutex mutex;
-  absl::Status status ABSL_GUARDED_BY(mutex);
-  std::shared_ptr<Client> client;
-
-  void Raise(const absl::Status& why) {
-    {
-      absl::MutexLock lock(&mutex);
-      if (status.ok()) {
-        status = why;
-      }
-    }
-    client->StopWatching();
-  }
-};
-
 absl::Status ResumeIfPaused(Client& client, const std::string& id) {
   ASSIGN_OR_RETURN(const CampaignStatus now, client.Get(id));
   return now.state == "paused" ? client.Resume(id).status() : absl::OkStatus();
@@ -134,55 +114,46 @@ absl::Status Run(const Flags& flags, Session& session) {
       absl::StrCat("go on with: bitquake run --resume ", run.folder());
   std::cerr << "run directory: " << run.folder() << "\n";
 
-  auto interruption = std::make_shared<Interruption>();
-  interruption->client = Client::Connect(address, {kPatience});
-  // Waits for Ctrl-C as long as the process lives. The second ends it at once; its children end
-  // with it, and what was acknowledged is on disk.
-  std::thread([interruption] {
-    WaitForTermination();
-    interruption->Raise(absl::CancelledError("interrupted"));
-    WaitForTermination();
-    _exit(kFailed);
-  }).detach();
-
-  Progress progress;
-  absl::Mutex progress_mutex;
+  const std::shared_ptr<Client> client = Client::Connect(address, {kPatience});
+  const auto progress = std::make_shared<Progress>();
+  // After the second Ctrl-C its children end with it, and what was acknowledged is on disk.
+  const std::shared_ptr<Interruption> interruption = Interruption::Await(
+      client,
+      [progress] {
+        progress->Note("stopping: workers hand back what they hold (Ctrl-C again: at once)");
+      },
+      "interrupted; " + how_to_resume);
   CampaignStatus last;
   absl::StatusOr<CampaignResults> results = absl::UnknownError("no results");
   {
     Fleet fleet;
     RETURN_IF_ERROR(fleet.Start(
         run, address, flags.fleet,
-        [&](const std::string& what) {
-          absl::MutexLock lock(&progress_mutex);
-          progress.Note(what + "; starting it again");
-        },
+        [progress](const std::string& what) { progress->Note(what + "; starting it again"); },
         [interruption](const absl::Status& status) { interruption->Raise(status); }));
     ASSIGN_OR_RETURN(const std::string id,
-                     interruption->client->Submit(run.state().campaign_json, "campaign",
-                                                  run.state().request_id));
+                     client->Submit(run.state().campaign_json, "campaign", run.state().request_id));
     if (!flags.resume.empty()) {
-      RETURN_IF_ERROR(ResumeIfPaused(*interruption->client, id));
+      RETURN_IF_ERROR(ResumeIfPaused(*client, id));
     }
-    const absl::Status watched = interruption->client->Watch(id, [&](const CampaignStatus& now) {
+    const absl::Status watched = client->Watch(id, [&](const CampaignStatus& now) {
       if (now.state == "paused" && !now.error.empty()) {
         interruption->Raise(absl::AbortedError(now.error));
         return;
       }
-      absl::MutexLock lock(&progress_mutex);
-      progress.Show(now);
+      progress->Show(now);
       last = now;
     });
     if (!watched.ok()) {
-      absl::MutexLock lock(&interruption->mutex);
-      const absl::Status& why = interruption->status.ok() ? watched : interruption->status;
+      progress->EndLine();
+      const absl::Status interrupted = interruption->status();
+      const absl::Status& why = interrupted.ok() ? watched : interrupted;
       return absl::Status(
           why.code() == absl::StatusCode::kUnavailable ? absl::StatusCode::kAborted : why.code(),
           absl::StrCat(why.message(), "; ", how_to_resume));
     }
-    results = interruption->client->Results(id, /*details=*/true);
-    absl::MutexLock lock(&progress_mutex);
-    progress.EndLine();
+    results = client->Results(id, /*details=*/true);
+    progress->EndLine();
   }
   RETURN_IF_ERROR(results.status());
   RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));
@@ -205,36 +176,37 @@ void AddRun(CLI::App& app, Session& session) {
   auto flags = std::make_shared<Flags>();
   CLI::Option* file = command->add_option("FILE", flags->file, "campaign file");
   CLI::Option* out =
-      command->add_option("--out", flags->out, "run directory to make; by default runs/NAME-<n>");
+      command->add_option("--out", flags->out, "run directory to make; by default runs/NAME-<n>")
+          ->type_name("DIR");
   CLI::Option* resume =
       command->add_option("--resume", flags->resume, "go on with the run in this directory")
+          ->type_name("DIR")
           ->excludes(file)
           ->excludes(out);
   command->add_option("--workers", flags->workers, "worker processes; they share the cores")
+      ->type_name("N")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   AddDeviceFlag(*command, &flags->device);
-  command
-      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
-      ->envname("BITQUAKE_MODEL_ROOT");
-  command
-      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
-      ->envname("BITQUAKE_DATA_ROOT");
+  AddModelRootFlag(*command, &flags->model_roots);
+  AddDataRootFlag(*command, &flags->data_roots);
   command
       ->add_flag("--allow-torchscript", flags->allow_torchscript,
-                 "run models that come as code (model.ts), with your rights; kept for --resume")
+                 "run models that come as code, with your rights")
       ->excludes(resume);
-  command->add_option("--cache", flags->fleet.cache, "folder for preprocessed pixels");
-  command
-      ->add_option("--like", flags->like,
-                   "directory of an earlier run, to take speed and deviations from")
+  command->add_option("--cache", flags->fleet.cache, "folder for preprocessed pixels")
+      ->type_name("DIR");
+  command->add_option("--like", flags->like, "earlier run, to take speed and deviations from")
+      ->type_name("DIR")
       ->excludes(resume);
   command
       ->add_option("--lease-work-seconds", flags->fleet.lease_work_seconds,
                    "work that a worker takes at a time")
+      ->type_name("S")
       ->capture_default_str();
-  command->add_option("--max-lease-jobs", flags->fleet.max_lease_jobs,
-                      "most jobs it takes at a time");
+  command
+      ->add_option("--max-lease-jobs", flags->fleet.max_lease_jobs, "most jobs it takes at a time")
+      ->type_name("N");
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake run campaign.yaml --out runs/first");
   command->callback([flags, &session] {

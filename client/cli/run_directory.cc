@@ -6,10 +6,12 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/file.h"
+#include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -45,7 +47,9 @@ absl::StatusOr<RunState> FromText(const std::string& text, const std::string& pa
     state.allow_torchscript = json.value("allow_torchscript", false);  // older runs lack it
     return state;
   } catch (const nlohmann::json::exception& error) {
-    return absl::DataLossError(absl::StrCat(path, ": damaged: ", error.what()));
+    return absl::DataLossError(absl::StrCat(path, ": damaged: ", error.what(),
+                                            "; put it back from a copy, or run the campaign.yaml "
+                                            "beside it anew"));
   }
 }
 
@@ -62,22 +66,39 @@ absl::StatusOr<RunDirectory> RunDirectory::Create(const std::string& folder,
                                                  " exists; go on with it by --resume ", folder,
                                                  ", or name another with --out"));
   }
-  if (!fs::create_directories(folder, error)) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("cannot make the run directory ", folder, ": ", error.message()));
+  // Filled under another name: at its own, a run directory is whole from the start.
+  fs::path whole = fs::absolute(folder).lexically_normal();
+  if (!whole.has_filename()) {
+    whole = whole.parent_path();  // "runs/first/"
   }
-  RunDirectory run(fs::absolute(folder).string(), state);
-  RETURN_IF_ERROR(WriteFileAtomically(run.folder_ + "/campaign.yaml", file.text));
-  RETURN_IF_ERROR(WriteFileAtomically(run.folder_ + "/run.json", ToText(state)));
-  return run;
+  const std::string partial = absl::StrCat(whole.string(), ".partial-", RandomHex());
+  if (!fs::create_directories(partial, error)) {
+    return absl::PermissionDeniedError(absl::StrCat("cannot make the run directory ", folder, ": ",
+                                                    error.message(), "; name another with --out"));
+  }
+  absl::Cleanup remove = [&partial] {
+    std::error_code ignored;
+    fs::remove_all(partial, ignored);
+  };
+  RETURN_IF_ERROR(WriteFileAtomically(partial + "/campaign.yaml", file.text));
+  RETURN_IF_ERROR(WriteFileAtomically(partial + "/run.json", ToText(state)));
+  fs::rename(partial, whole, error);
+  if (error) {
+    return absl::AlreadyExistsError(absl::StrCat("cannot make the run directory ", folder, ": ",
+                                                 error.message(), "; name another with --out"));
+  }
+  std::move(remove).Cancel();
+  return RunDirectory(whole.string(), state);
 }
 
 absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& folder) {
   const std::string path = folder + "/run.json";
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) {
-    return absl::NotFoundError(
-        absl::StrCat(folder, " holds no run to resume (", text.status().message(), ")"));
+    return absl::NotFoundError(absl::StrCat(
+        folder, " holds no run to resume (", text.status().message(),
+        "); give the folder that a run says it goes into; one without run.json has measured "
+        "nothing: run its campaign file"));
   }
   ASSIGN_OR_RETURN(RunState state, FromText(*text, path));
   return RunDirectory(fs::absolute(folder).string(), std::move(state));

@@ -26,7 +26,8 @@ struct RunState {
 
 class RunDirectory {
  public:
-  // Makes the folder. Errors: AlreadyExists, saying how to go on with it or to name another.
+  // Makes the folder, whole or not at all, also if the process is killed. Errors: AlreadyExists,
+  // saying how to go on with it or to name another.
   static absl::StatusOr<RunDirectory> Create(const std::string& folder, const CampaignFile& file,
                                              const RunState& state);
   // Errors: NotFound if there is no run in it.

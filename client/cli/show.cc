@@ -1,13 +1,16 @@
 #include <iostream>
 
 #include "client/cli/command.h"
+#include "client/cli/find_campaign.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
 namespace {
 
-absl::Status Show(const std::string& id, const Session& session) {
-  ASSIGN_OR_RETURN(const CampaignStatus status, session.Connect()->Get(id));
+absl::Status Show(const std::string& text, const Session& session) {
+  const std::unique_ptr<Client> client = session.Connect();
+  ASSIGN_OR_RETURN(const std::string id, FindCampaign(*client, text));
+  ASSIGN_OR_RETURN(const CampaignStatus status, client->Get(id));
   if (session.flags.json) {
     std::cout << StatusJson(status) << "\n";
     return absl::OkStatus();
@@ -30,7 +33,7 @@ absl::Status Show(const std::string& id, const Session& session) {
 void AddShow(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("show", "Show a campaign's state");
   auto id = std::make_shared<std::string>();
-  command->add_option("ID", *id, "campaign, as `bitquake list` names it")->required();
+  AddIdArgument(*command, id.get());
   AddServerFlag(*command, session);
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake show vit-b16-blocks-1f0c3a5e");

@@ -77,14 +77,10 @@ void AddValidate(CLI::App& app, Session& session) {
       app.add_subcommand("validate", "Check a campaign file, and say what it will take");
   auto flags = std::make_shared<Flags>();
   command->add_option("FILE", flags->file, "campaign file")->required();
-  command
-      ->add_option("--model-root", flags->model_roots, "folder to look for models in; repeatable")
-      ->envname("BITQUAKE_MODEL_ROOT");
-  command
-      ->add_option("--data-root", flags->data_roots, "folder to look for data sets in; repeatable")
-      ->envname("BITQUAKE_DATA_ROOT");
-  command->add_option("--like", flags->like,
-                      "directory of an earlier run, to take speed and deviations from");
+  AddModelRootFlag(*command, &flags->model_roots);
+  AddDataRootFlag(*command, &flags->data_roots);
+  command->add_option("--like", flags->like, "earlier run, to take speed and deviations from")
+      ->type_name("DIR");
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake validate campaign.yaml");
   command->callback([flags, &session] { session.Finish(Validate(*flags, session.flags.json)); });

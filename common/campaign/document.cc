@@ -148,7 +148,8 @@ class TreeBuilder : public YAML::EventHandler {
     }
     Member member = *std::exchange(parent.member, std::nullopt);
     if (!parent.keys.insert(member.key).second) {
-      problems_->Add(member.at, absl::StrCat("field '", Shown(member.key), "' is given twice"));
+      problems_->Add(member.at,
+                     absl::StrCat("field '", Shown(member.key), "' is given twice; leave one out"));
       return;
     }
     if (node.kind == Node::Kind::kNull && node.at.line != member.at.line) {
@@ -164,6 +165,17 @@ class TreeBuilder : public YAML::EventHandler {
   int documents_ = 0;
   int values_ = 0;
 };
+
+// What yaml-cpp says is wrong, in our words where its own do not help.
+std::string Explained(const std::string& message) {
+  if (message == YAML::ErrorMsg::DOC_IN_SCALAR) {
+    return "a quoted text is not closed before here";
+  }
+  if (message == YAML::ErrorMsg::TAB_IN_INDENTATION) {
+    return "not YAML: a tab indents this line; indent with spaces";
+  }
+  return absl::StrCat("not YAML: ", Shown(message));
+}
 
 }  // namespace
 
@@ -219,9 +231,7 @@ std::optional<Node> ParseDocument(absl::string_view text, Problems* problems) {
     return builder.TakeRoot();
   } catch (const Stop&) {
   } catch (const YAML::Exception& e) {
-    const bool open_quote = e.msg == YAML::ErrorMsg::DOC_IN_SCALAR;
-    problems->Add(ToPosition(e.mark), open_quote ? "a quoted text is not closed before here"
-                                                 : absl::StrCat("not YAML: ", Shown(e.msg)));
+    problems->Add(ToPosition(e.mark), Explained(e.msg));
   } catch (const std::exception& e) {
     problems->Add({}, absl::StrCat("not readable as YAML: ", Shown(e.what())));
   }

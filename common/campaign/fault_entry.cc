@@ -160,7 +160,8 @@ void InlineFile(const FaultFileReader& read, const std::string& path, Node* faul
   }
   absl::StatusOr<std::string> csv = read(file->text);
   if (!csv.ok()) {
-    refuse(csv.status().message());
+    refuse(absl::StrCat(csv.status().message(),
+                        "; give a CSV file of tensor,index,bit, by its name from the campaign's"));
     return;
   }
   if (const auto list = ParseFaultCsv(*csv); !list.ok()) {

@@ -185,7 +185,8 @@ class Validator {
         continue;
       }
       if (const auto [twin, fresh] = first_with.emplace(item->dump(), i); type.distinct && !fresh) {
-        Report(node.items[i], item_path, absl::StrCat("repeats item ", twin->second));
+        Report(node.items[i], item_path,
+               absl::StrCat("repeats item ", twin->second, "; leave it out"));
         ok = false;
       }
       list.push_back(*std::move(item));

@@ -36,7 +36,8 @@ template <typename T>
 absl::Status CheckStated(absl::string_view field, const std::optional<T>& stated, T found) {
   if (stated && *stated != found) {
     return absl::InvalidArgumentError(
-        absl::StrCat("config.json: ", field, " is ", *stated, ", but the weights have ", found));
+        absl::StrCat("config.json: ", field, " is ", *stated, ", but the weights have ", found,
+                     "; correct it, or take the weights that belong to it"));
   }
   return absl::OkStatus();
 }

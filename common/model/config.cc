@@ -95,7 +95,8 @@ Json ParseJson(absl::string_view text) {
 absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view text) {
   const Json config = ParseJson(text);
   if (!config.is_object()) {
-    return absl::InvalidArgumentError("config.json: not a JSON object");
+    return absl::InvalidArgumentError(
+        "config.json: not a JSON object; is it whole? fetch it again");
   }
   ModelConfig out;
   RETURN_IF_ERROR(ReadArchitecture(config, out));

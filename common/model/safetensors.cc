@@ -133,9 +133,9 @@ absl::StatusOr<StoredTensor> ParseTensor(const std::string& name, const Json& en
   ASSIGN_OR_RETURN(const std::vector<int64_t> offsets, Integers(entry, "data_offsets"));
   if (offsets.size() != 2 || offsets[0] > offsets[1] ||
       offsets[1] > static_cast<int64_t>(data.size())) {
-    return absl::InvalidArgumentError(absl::StrCat("its offsets [", absl::StrJoin(offsets, ", "),
-                                                   "] lie outside of the ", data.size(),
-                                                   " bytes of data; is the file truncated?"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("its offsets [", absl::StrJoin(offsets, ", "), "] lie outside of the ",
+                     data.size(), " bytes of data; is the file truncated? fetch it again"));
   }
   if (offsets[1] - offsets[0] != bytes) {
     return absl::InvalidArgumentError(absl::StrCat("it has ", offsets[1] - offsets[0],

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/report/cell_summary.h"
 #include "common/report/csv.h"
 #include "common/report/figure_table.h"
@@ -91,6 +92,30 @@ void ForEachCell(const std::vector<CellResult>& cells, const Derivation& derivat
   }
 }
 
+// In the order of TrialRow.
+constexpr const char* kTrialColumns[] = {"campaign", "model", "format", "fault",  "granularity",
+                                         "target",   "ber",   "trial",  "images", "top1",
+                                         "top5",     "sdc",   "due",    "flips",  "faults_digest"};
+
+std::vector<Figure> TrialRow(const CellResult& cell, const TrialResult& trial) {
+  const CellKey& key = cell.key;
+  return {key.campaign,
+          key.model,
+          key.format,
+          key.fault,
+          key.granularity,
+          key.target,
+          key.ber,
+          int64_t{trial.trial},
+          trial.images,
+          EstimateTop1(cell.golden, trial),
+          EstimateTop5(cell.golden, trial),
+          trial.sdc,
+          trial.due,
+          trial.flips,
+          trial.faults_digest};
+}
+
 }  // namespace
 
 std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& derivation) {
@@ -111,18 +136,14 @@ std::string CellsCsv(const std::vector<CellResult>& cells, const Derivation& der
 }
 
 std::string TrialsCsv(const std::vector<CellResult>& cells) {
-  std::string csv =
-      "campaign,model,format,fault,granularity,target,ber,trial,images,top1,top5,sdc,due,flips,"
-      "faults_digest\n";
+  std::string csv = absl::StrCat(absl::StrJoin(kTrialColumns, ","), "\n");
   for (const CellResult& cell : cells) {
-    const CellKey& key = cell.key;
     for (const TrialResult& trial : cell.trials) {
-      AppendCsvRow({key.campaign, key.model, key.format, key.fault, key.granularity, key.target,
-                    FormatNumber(key.ber), absl::StrCat(trial.trial), absl::StrCat(trial.images),
-                    FormatNumber(EstimateTop1(cell.golden, trial)),
-                    FormatNumber(EstimateTop5(cell.golden, trial)), absl::StrCat(trial.sdc),
-                    absl::StrCat(trial.due), absl::StrCat(trial.flips), trial.faults_digest},
-                   &csv);
+      std::vector<std::string> row;
+      for (const Figure& figure : TrialRow(cell, trial)) {
+        row.push_back(ToText(figure));
+      }
+      AppendCsvRow(row, &csv);
     }
   }
   return csv;
@@ -141,6 +162,23 @@ FigureTable CellFigures(const std::vector<CellResult>& cells, const Derivation& 
     }
   });
   return table;
+}
+
+std::string TrialsJson(const std::vector<CellResult>& cells) {
+  std::string json = "[";
+  for (const CellResult& cell : cells) {
+    for (const TrialResult& trial : cell.trials) {
+      nlohmann::ordered_json row = nlohmann::ordered_json::object();
+      const std::vector<Figure> figures = TrialRow(cell, trial);
+      for (size_t i = 0; i < figures.size(); ++i) {
+        row[kTrialColumns[i]] = ToJsonValue(figures[i]);
+      }
+      absl::StrAppend(
+          &json, json.size() == 1 ? "\n  " : ",\n  ",
+          row.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::json::error_handler_t::replace));
+    }
+  }
+  return absl::StrCat(json, "\n]\n");
 }
 
 std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation) {

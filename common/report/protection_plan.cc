@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/base/suggest.h"
 #include "common/report/cell_summary.h"
 #include "common/stats/trial_design.h"
 
@@ -56,8 +57,9 @@ absl::StatusOr<std::string> Choose(const std::vector<const CellResult*>& cells,
     values.insert(cell->key.*field);
   }
   if (!asked.empty() && values.count(asked) == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("the campaign has no ", what, " '", asked,
-                                                   "'; it has ", absl::StrJoin(values, ", ")));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the campaign has no ", what, " '", asked, "'; it has ", absl::StrJoin(values, ", "),
+        DidYouMean(asked, {values.begin(), values.end()})));
   }
   if (asked.empty() && values.size() != 1) {
     return absl::InvalidArgumentError(absl::StrCat("the campaign has several ", what,
@@ -128,9 +130,13 @@ absl::StatusOr<Families> ChooseFamilies(const Families& all, const std::vector<s
   for (const std::string& name : asked) {
     const auto family = all.find(name);
     if (family == all.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("the campaign has no ", of,
-                                                     " of granularity '", name, "' at this BER; ",
-                                                     Coverage(all, model_bits)));
+      std::vector<std::string> known;
+      for (const auto& [granularity, cells] : all) {
+        known.push_back(granularity);
+      }
+      return absl::InvalidArgumentError(
+          absl::StrCat("the campaign has no ", of, " of granularity '", name, "' at this BER; ",
+                       Coverage(all, model_bits), DidYouMean(name, known)));
     }
     chosen.insert(*family);
   }

@@ -114,6 +114,8 @@ FigureTable CellFigures(const std::vector<CellResult>& cells, const Derivation& 
 // accuracy on the whole data set, so that their mean is that of cells.csv; sdc, due and flips are
 // counts.
 std::string TrialsCsv(const std::vector<CellResult>& cells);
+// The same, as an array with an object for each row.
+std::string TrialsJson(const std::vector<CellResult>& cells);
 
 // images.csv: a row for each fold of each finished trial, with its bitmaps in hexadecimal, byte by
 // byte: the first image of the fold is the least significant bit of the first byte, so "09" are the

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "common/base/build_info.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "server/service/results_reactor.h"
@@ -314,6 +316,8 @@ grpc::ServerUnaryReactor* CampaignService::ListWorkers(grpc::CallbackServerConte
           for (const WorkerSnapshot& worker : *workers) {
             *response->add_workers() = ToProto(worker);
           }
+          response->set_server_unix_ms(absl::ToUnixMillis(absl::Now()));
+          response->set_server_version(kVersion);
         }
         reactor->Finish(ToGrpc(workers.status()));
       });

@@ -143,7 +143,7 @@ TEST(Campaign, AllProblemsAreReportedInOrderOfPlace) {
       "campaign.yaml:2:7: ber[0]: 2 is above the largest allowed, 1\n"
       "campaign.yaml:2:16: ber[2]: expected a number, found text 'x'\n"
       "campaign.yaml:4:1: unknown field 'model'; did you mean 'models'?\n"
-      "campaign.yaml:5:1: field 'name' is given twice");
+      "campaign.yaml:5:1: field 'name' is given twice; leave one out");
 }
 
 TEST(Campaign, ReadsHowWeightsAreStoredAndWhatIsHit) {

@@ -63,7 +63,8 @@ TEST(Document, DuplicateKeysAreFoundAtEveryLevel) {
   Problems problems;
   ParseDocument("a: 1\nb: {c: 1, c: 2}\na: 3\n", &problems);
   EXPECT_EQ(problems.ToStatus("f.yaml").message(),
-            "f.yaml:2:11: field 'c' is given twice\nf.yaml:3:1: field 'a' is given twice");
+            "f.yaml:2:11: field 'c' is given twice; leave one out\nf.yaml:3:1: field 'a' is given "
+            "twice; leave one out");
 }
 
 TEST(Document, AcceptsByteOrderMarkAndLineEndsOfWindows) {

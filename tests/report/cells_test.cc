@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/report/cell_summary.h"
 #include "common/report/results.h"
 #include "tests/report/made_up_cells.h"
@@ -67,6 +68,27 @@ TEST(CellsCsv, KeepsTheOrderGiven) {
       Lines(CellsCsv({Cell("block", "blocks.1", {1}), Cell("block", "blocks.0", {1})}, {}));
   EXPECT_THAT(lines.at(1), HasSubstr("blocks.1"));
   EXPECT_THAT(lines.at(2), HasSubstr("blocks.0"));
+}
+
+TEST(TrialsJson, SaysWhatTheCsvSays) {
+  const std::vector<CellResult> cells = {Cell("model", "model", {7, 9}),
+                                         Cell("block", "blocks.0", {1})};
+  const auto lines = Lines(TrialsCsv(cells));
+  const auto rows = nlohmann::ordered_json::parse(TrialsJson(cells));
+  ASSERT_THAT(rows, SizeIs(3));
+  const std::vector<std::string> names = absl::StrSplit(lines[0], ',');
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::vector<std::string> fields = absl::StrSplit(lines[i + 1], ',');
+    size_t column = 0;
+    for (const auto& [name, value] : rows[i].items()) {
+      EXPECT_EQ(name, names.at(column));
+      const std::string& field = fields.at(column++);
+      EXPECT_TRUE(value.is_string() ? value == field : value.get<double>() == std::stod(field))
+          << name << ": " << value << " and " << field;
+    }
+    EXPECT_EQ(column, names.size());
+  }
+  EXPECT_EQ(TrialsJson({}), "[\n]\n");
 }
 
 // A fold on which golden is better than on the whole set does not make the faults look harmless.

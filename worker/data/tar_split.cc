@@ -131,8 +131,13 @@ struct Parts {
 };
 
 absl::StatusOr<std::vector<Sample>> ReadShard(const std::string& path, int shard) {
-  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  ASSIGN_OR_RETURN(const std::vector<TarMember> members, IndexTar(file.bytes(), path));
+  const absl::StatusOr<MappedFile> file = MappedFile::Open(path);
+  if (!file.ok()) {
+    return absl::Status(
+        file.status().code(),
+        absl::StrCat(file.status().message(), "; fetch it again, or take it out of ", kInfoFile));
+  }
+  ASSIGN_OR_RETURN(const std::vector<TarMember> members, IndexTar(file->bytes(), path));
   std::vector<std::string> keys;  // by first appearance
   absl::flat_hash_map<std::string, Parts> parts;
   for (const TarMember& member : members) {
@@ -162,7 +167,7 @@ absl::StatusOr<std::vector<Sample>> ReadShard(const std::string& path, int shard
     if (image == nullptr) {
       return Invalid(where, "a label without an image (.jpg, .jpeg, .png)");
     }
-    const auto number = ParseLabel(file.bytes().substr(label->offset, label->size));
+    const auto number = ParseLabel(file->bytes().substr(label->offset, label->size));
     if (!number.ok()) {
       return Annotate(number.status(), where);
     }

@@ -58,9 +58,10 @@ absl::Status TorchEvaluator::KeepGolden(const FoldImages& fold, GoldenPass pass)
   }
   for (size_t i = 0; i < pass.scores.size(); ++i) {
     if (pass.scores[i].prediction == kNotFinite) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(model_->name(), " in ", options_.format.Name(), ": fold ", fold.fold,
-                       ", image ", i, ": a logit is NaN or infinite without any fault"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          model_->name(), " in ", options_.format.Name(), ": fold ", fold.fold, ", image ", i,
+          ": a logit is NaN or infinite without any fault; if the weights hold none, the format "
+          "overflows: take a wider one; else fetch model.safetensors again"));
     }
   }
   FoldGolden golden{fold.labels, std::move(pass.scores), digest.Hex(), std::move(pass.canary),
