@@ -19,8 +19,7 @@ absl::Status ExpandVariant(const Campaign& campaign, const NumberFormat& format,
                            const Surface& surface, int64_t most_cells) {
   int64_t cells = 0;
   for (const FaultModel& fault : campaign.faults) {
-    ASSIGN_OR_RETURN(const CellRates cell_rates,
-                     CellRates::Make(campaign, fault, surface, format));
+    ASSIGN_OR_RETURN(const CellRates cell_rates, CellRates::Make(campaign, fault, surface, format));
     for (const Granularity& granularity : campaign.granularities) {
       ASSIGN_OR_RETURN(const std::vector<Target> targets,
                        ExpandTargets(surface, granularity, format));

@@ -7,8 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bitquake;
-  const absl::StatusOr<Campaign> campaign = ParseCampaign(
-      Text(data, size), "f", [](const std::string&) -> absl::StatusOr<std::string> {
+  const absl::StatusOr<Campaign> campaign =
+      ParseCampaign(Text(data, size), "f", [](const std::string&) -> absl::StatusOr<std::string> {
         return "tensor,index,bit\nblocks.0.attn.qkv.weight,1027,7\npos_embed,0,1\n";
       });
   if (!campaign.ok()) {

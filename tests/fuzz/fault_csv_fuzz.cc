@@ -1,10 +1,9 @@
 // A list of faulty bits, as CSV.
-#include "common/campaign/fault_csv.h"
-
 #include <set>
 #include <tuple>
 
 #include "absl/status/status.h"
+#include "common/campaign/fault_csv.h"
 #include "tests/fuzz/must.h"
 
 namespace bitquake {

@@ -63,8 +63,7 @@ void CheckTrial(absl::string_view bytes) {
   const auto setup = TrialSetupFromJson(ToJson(record->setup));
   Must(setup.ok() && ToJson(*setup) == ToJson(record->setup), "a worker reads the trial");
   const auto measured = TrialMeasurementFromJson(ToJson(record->measured));
-  Must(measured.ok() && Differences(record->measured, *measured).empty(),
-       "and what was measured");
+  Must(measured.ok() && Differences(record->measured, *measured).empty(), "and what was measured");
 }
 
 void CheckStatus(absl::string_view bytes) {

@@ -1,6 +1,4 @@
 // An image of a data set, decoded and brought to the input of a small network.
-#include "worker/data/image.h"
-
 #include <zlib.h>
 
 #include <cstring>
@@ -8,6 +6,7 @@
 #include "absl/status/status.h"
 #include "tests/fuzz/must.h"
 #include "tests/fuzz/mutate.h"
+#include "worker/data/image.h"
 #include "worker/data/transform.h"
 
 // Of each chunk of a PNG: length, name, data, CRC-32 of name and data.

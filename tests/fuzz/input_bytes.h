@@ -13,8 +13,7 @@ namespace bitquake {
 
 class InputBytes {
  public:
-  InputBytes(const uint8_t* data, size_t size)
-      : left_(reinterpret_cast<const char*>(data), size) {}
+  InputBytes(const uint8_t* data, size_t size) : left_(reinterpret_cast<const char*>(data), size) {}
 
   bool empty() const { return left_.empty(); }
 

@@ -134,6 +134,25 @@ def targets():
                   bytes([family, 7, 0, kind, 1, 0, 1, 2, 0, 1, 5, 0]) + b"name\0" + b"attn|fc\\d\0")
 
 
+def images():
+    """Blank grey JPEGs, progressive: larger than their bytes, and with more scans than it takes."""
+    def segment(marker, data):
+        return bytes([0xff, marker]) + struct.pack(">H", 2 + len(data)) + data
+
+    def jpeg(width, height, scans):
+        blocks = -(-width // 8) * -(-height // 8)
+        codes = bytes(blocks // 8) + bytes([0xff >> blocks % 8] * (blocks % 8 > 0))  # a bit a block
+        only_zero = bytes([1]) + bytes(15) + bytes([0])
+        data = b"\xff\xd8" + segment(0xdb, b"\0" + b"\1" * 64)
+        data += segment(0xc2, struct.pack(">BHH", 8, height, width) + b"\1\1\x11\0")
+        data += segment(0xc4, b"\0" + only_zero) + segment(0xc4, b"\x10" + only_zero)
+        data += segment(0xda, b"\1\1\0\0\0\0") + codes
+        return data + (scans - 1) * (segment(0xda, b"\1\1\0\1\x3f\0") + codes) + b"\xff\xd9"
+
+    write("image/blank.jpg", jpeg(640, 480, 2))
+    write("image/scans.jpg", jpeg(16, 16, 90))
+
+
 def reports():
     def text(*names):
         return b"".join(name + b"\0" for name in names)
@@ -234,5 +253,6 @@ def campaigns():
 
 
 if __name__ == "__main__":
-    for make in (campaigns, checkpoints, safetensors, number_formats, targets, reports, messages):
+    for make in (campaigns, checkpoints, safetensors, number_formats, targets, images, reports,
+                 messages):
         make()

@@ -1,5 +1,5 @@
-// What a checkpoint is: its config.json, and the names and shapes of its tensors, as the coordinator
-// has them from a worker.
+// What a checkpoint is: its config.json, and the names and shapes of its tensors, as the
+// coordinator has them from a worker.
 //
 //   config.json, a zero byte, a line for each tensor: "blocks.0.norm1.weight 128"
 #include <string>

@@ -13,8 +13,7 @@ void MendChecksums(uint8_t* data, size_t size);
 #ifdef BITQUAKE_FUZZ
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t most);
 
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most,
-                                          unsigned seed) {
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, most);
   if (seed % 8 != 0) {
     MendChecksums(data, size);

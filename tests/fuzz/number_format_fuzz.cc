@@ -1,14 +1,13 @@
 // The names of number formats; weights to words and back.
 //
 //   name, a zero byte, 32-bit words or weights
-#include "common/fault/number_format.h"
-
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "absl/base/casts.h"
 #include "absl/status/status.h"
+#include "common/fault/number_format.h"
 #include "tests/fuzz/input_bytes.h"
 #include "tests/fuzz/must.h"
 
@@ -62,8 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Must(format->Name() == name, "a format's name is the one that it was read from");
   Must(format->bits >= 1 && format->bits <= 32, "a word has 1 to 32 bits");
   Quantization quantization;
-  quantization.scale = input.TakeBool() ? Quantization::Scale::kPerChannel
-                                        : Quantization::Scale::kPerTensor;
+  quantization.scale =
+      input.TakeBool() ? Quantization::Scale::kPerChannel : Quantization::Scale::kPerTensor;
   quantization.percentile = input.TakeBool() ? input.Take<float>() : 100;
   std::vector<float> weights;
   while (!input.empty()) {

@@ -57,6 +57,4 @@ int Replay(const std::vector<path>& files) {
 }  // namespace
 }  // namespace bitquake
 
-int main(int argc, char** argv) {
-  return bitquake::Replay(bitquake::FilesOf(argc - 1, argv + 1));
-}
+int main(int argc, char** argv) { return bitquake::Replay(bitquake::FilesOf(argc - 1, argv + 1)); }

@@ -27,7 +27,9 @@ TrialResult TakeTrial(InputBytes* input, uint32_t number) {
   TrialResult trial;
   trial.trial = number + input->TakeBool();
   trial.images = input->Take<uint8_t>();
-  const auto some = [&] { return static_cast<int64_t>(input->Take<uint8_t>()) % (trial.images + 1); };
+  const auto some = [&] {
+    return static_cast<int64_t>(input->Take<uint8_t>()) % (trial.images + 1);
+  };
   trial.top1 = some();
   trial.golden_top1 = some();
   trial.sdc = some();

@@ -1,9 +1,8 @@
 // A model's weights: the header of a safetensors file, and the tensors that it names.
-#include "common/model/safetensors.h"
-
 #include <set>
 
 #include "absl/status/status.h"
+#include "common/model/safetensors.h"
 #include "tests/fuzz/must.h"
 
 namespace bitquake {

@@ -1,6 +1,4 @@
 // A shard of a data set: where the files of a tar lie.
-#include "worker/data/tar_index.h"
-
 #include <cstdio>
 #include <cstring>
 #include <numeric>
@@ -8,6 +6,7 @@
 #include "absl/status/status.h"
 #include "tests/fuzz/must.h"
 #include "tests/fuzz/mutate.h"
+#include "worker/data/tar_index.h"
 
 // Of each header: octal, of the sum of its bytes with blanks where the checksum stands.
 void MendChecksums(uint8_t* data, size_t size) {

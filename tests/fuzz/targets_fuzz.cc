@@ -1,10 +1,9 @@
 // Granularities on surfaces of every family.
-#include "common/fault/target.h"
-
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/fault/target.h"
 #include "tests/fault/family_surfaces.h"
 #include "tests/fuzz/input_bytes.h"
 #include "tests/fuzz/must.h"
