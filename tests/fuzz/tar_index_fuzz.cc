@@ -1,4 +1,7 @@
-// A shard of a data set: where the files of a tar lie.
+// A shard of a data set: where the files of a tar lie, and which samples they make.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstring>
 #include <numeric>
@@ -7,6 +10,7 @@
 #include "tests/fuzz/must.h"
 #include "tests/fuzz/mutate.h"
 #include "worker/data/tar_index.h"
+#include "worker/data/tar_split.h"
 
 // Of each header: octal, of the sum of its bytes with blanks where the checksum stands.
 void MendChecksums(uint8_t* data, size_t size) {
@@ -19,6 +23,31 @@ void MendChecksums(uint8_t* data, size_t size) {
     }
   }
 }
+
+namespace bitquake {
+namespace {
+
+// The tar as a file of a data set.
+void CheckSamples(absl::string_view tar) {
+  static const int file = memfd_create("shard", 0);
+  Must(ftruncate(file, 0) == 0 &&
+           pwrite(file, tar.data(), tar.size(), 0) == static_cast<ssize_t>(tar.size()),
+       "there is memory for a file");
+  const auto samples = ReadTarSamples({"/proc/self/fd", {std::to_string(file)}});
+  if (!samples.ok()) {
+    Must(absl::IsInvalidArgument(samples.status()), "a refusal is the file's fault");
+    return;
+  }
+  for (const Sample& sample : *samples) {
+    Must(sample.label >= 0, "a sample has a class");
+    Must(sample.offset > 0 && sample.size >= 0 &&
+             sample.size <= static_cast<int64_t>(tar.size()) - sample.offset,
+         "an image lies in the file");
+  }
+}
+
+}  // namespace
+}  // namespace bitquake
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace bitquake;
@@ -39,5 +68,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
              member.name.size(),
          "key and extension are parts of the name");
   }
+  CheckSamples(tar);
   return 0;
 }
