@@ -18,7 +18,8 @@ corpus=${BITQUAKE_FUZZ_CORPUS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/fuzz}
 build=build/fuzz
 
 cmake --preset fuzz --log-level=WARNING >&2
-mapfile -t wanted < <([ $# -gt 0 ] && printf '%s\n' "$@" || cut -d ' ' -f 1 "$build/fuzz_targets")
+wanted=("$@")
+[ $# -gt 0 ] || mapfile -t wanted < <(cut -d ' ' -f 1 "$build/fuzz_targets")
 cmake --build "$build" --target "${wanted[@]/%/_fuzz}" >&2
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
