@@ -6,8 +6,7 @@
 #include "tests/fuzz/campaign_checks.h"
 #include "tests/fuzz/must.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const auto json =
       nlohmann::ordered_json::parse(data, data + size, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {

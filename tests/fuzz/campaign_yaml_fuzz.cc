@@ -5,8 +5,7 @@
 #include "tests/fuzz/campaign_checks.h"
 #include "tests/fuzz/must.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const absl::StatusOr<Campaign> campaign =
       ParseCampaign(Text(data, size), "f", [](const std::string&) -> absl::StatusOr<std::string> {
         return "tensor,index,bit\nblocks.0.attn.qkv.weight,1027,7\npos_embed,0,1\n";

@@ -27,8 +27,7 @@ struct Folder {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   static const Folder folder;
   std::ofstream(folder.path / kInfoFile) << Text(data, size);
   const auto split = FindTarSplit(folder.path.string());

@@ -16,8 +16,7 @@ Bit Of(const FaultModel::ListedBit& listed) { return {listed.tensor, listed.inde
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const auto list = ParseFaultCsv(Text(data, size));
   if (!list.ok()) {
     Must(absl::IsInvalidArgument(list.status()), "a refusal is the file's fault");

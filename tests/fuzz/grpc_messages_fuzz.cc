@@ -102,8 +102,7 @@ void CheckResults(absl::string_view bytes) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   InputBytes input(data, size);
   const int kind = input.Take<uint8_t>();
   const absl::string_view message = input.TakeBytes(size);

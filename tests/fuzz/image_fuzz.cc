@@ -29,8 +29,7 @@ void MendChecksums(uint8_t* data, size_t size) {
   }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const absl::StatusOr<Image> image = DecodeImage(Text(data, size));
   if (!image.ok()) {
     Must(absl::IsInvalidArgument(image.status()), "a refusal is the file's fault");

@@ -56,8 +56,7 @@ void Check(absl::string_view config, const std::vector<TensorInfo>& tensors) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(Text(data, size), absl::MaxSplits(absl::ByChar('\0'), 1));
   Check(parts.first, Tensors(parts.second));

@@ -1,6 +1,7 @@
 // What a fuzz target holds its subject to.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -22,7 +23,7 @@ inline absl::string_view Text(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-}  // namespace bitquake
+// Defined by each target: takes one input. Returns 0, or -1 for one that is not worth keeping.
+int Fuzz(const uint8_t* data, size_t size);
 
-// Defined by each target. Returns 0, or -1 for an input that is not worth keeping.
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+}  // namespace bitquake

@@ -49,8 +49,7 @@ void CheckWeights(const NumberFormat& format, const std::vector<float>& weights,
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   InputBytes input(data, size);
   const std::string name = input.TakeText();
   const absl::StatusOr<NumberFormat> format = NumberFormat::FromName(name);

@@ -116,8 +116,7 @@ void MustBePrintable(const std::string& text) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   InputBytes input(data, size);
   std::vector<CellResult> cells;
   while (!input.empty() && cells.size() < kMostCells) {

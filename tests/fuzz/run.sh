@@ -4,7 +4,7 @@
 #   bash tests/fuzz/run.sh                      # each target for a minute
 #   bash tests/fuzz/run.sh 600 image tar_index  # some for ten
 #
-# An input may take a second, and a piece of memory 64 MiB. Prints how many inputs each target ran
+# An input may take a second of the processor, and a piece of memory 64 MiB. Prints how many inputs each target ran
 # (libFuzzer's output lies in build/fuzz/fuzz/TARGET.log). New inputs that reach new code are kept
 # in ${BITQUAKE_FUZZ_CORPUS:-$XDG_CACHE_HOME/bitquake/fuzz}/TARGET, and the next run begins with
 # them; what broke something, in TARGET.found there. Exit code: 0 if nothing broke. To mend a find:
@@ -13,6 +13,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-60}
+[[ $seconds =~ ^[0-9]+$ ]] || {
+  echo "run.sh: '$seconds' is no number of seconds; the targets come after it" >&2
+  exit 2
+}
 shift || true
 corpus=${BITQUAKE_FUZZ_CORPUS:-${XDG_CACHE_HOME:-$HOME/.cache}/bitquake/fuzz}
 build=build/fuzz
@@ -43,7 +47,7 @@ fuzz() {
   shift
   gather_seeds "$build/fuzz/$target.seeds" "$@"
   mkdir -p "$corpus/$target" "$corpus/$target.found"
-  "$build/tests/${target}_fuzz" -max_total_time="$seconds" -timeout=1 -malloc_limit_mb=64 \
+  "$build/tests/${target}_fuzz" -max_total_time="$seconds" -timeout=20 -malloc_limit_mb=64 \
     -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="$corpus/$target.found/" \
     "$corpus/$target" "$build/fuzz/$target.seeds" >"$log" 2>&1 || status=$?
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

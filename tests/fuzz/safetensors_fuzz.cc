@@ -26,8 +26,7 @@ void MustFit(const StoredTensor& tensor) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const absl::string_view file = Text(data, size);
   const absl::StatusOr<std::vector<StoredTensor>> tensors = ParseSafetensors(file);
   if (!tensors.ok()) {

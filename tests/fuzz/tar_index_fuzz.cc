@@ -49,8 +49,7 @@ void CheckSamples(absl::string_view tar) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   const absl::string_view tar = Text(data, size);
   const absl::StatusOr<std::vector<TarMember>> members = IndexTar(tar, "shard.tar");
   if (!members.ok()) {

@@ -35,8 +35,7 @@ Granularity TakeGranularity(InputBytes* input) {
 }  // namespace
 }  // namespace bitquake
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace bitquake;
+int bitquake::Fuzz(const uint8_t* data, size_t size) {
   static const auto& families = *new std::vector<FamilySurface>(FamilySurfaces());
   static const auto& formats = *new std::vector<NumberFormat>(KnownFormats());
   InputBytes input(data, size);
