@@ -98,7 +98,7 @@ def checkpoints():
         "script": (config("resnet18", pretrained_cfg={
             "input_size": [3, 32, 32], "mean": [0, 0, 0], "std": [1, 1, 1]}), script),
     }
-    deep = config("vit_x").replace('3, "pre', "[" * 20000 + "]" * 20000 + ', "pre')
+    deep = config("vit_x").replace('3, "pre', "[" * 2000 + "]" * 2000 + ', "pre')
     models["nested"] = (deep, {})
     for name, (text, tensors) in models.items():
         write(f"model_config/{name}", text.encode() + b"\0" + shapes(tensors).encode())
