@@ -1,6 +1,8 @@
 #include "client/api/translate.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +31,43 @@ std::string StateText(v1::CampaignState state) {
     default:
       return "unknown";
   }
+}
+
+// What a server counts is summed over trials here, and divided: counts that nothing can have would
+// overflow, or be shares above 100%.
+bool AreCounts(int64_t images, std::initializer_list<int64_t> parts) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  return images >= 0 && images <= kMost &&
+         std::all_of(parts.begin(), parts.end(),
+                     [&](int64_t part) { return part >= 0 && part <= images; });
+}
+
+bool AreCounts(const v1::TrialResult& trial) {
+  return AreCounts(trial.images(), {trial.top1(), trial.top5(), trial.golden_top1(),
+                                    trial.golden_top5(), trial.sdc(), trial.due()}) &&
+         AreCounts(trial.flips(), {});
+}
+
+absl::Status CheckCounts(const v1::CampaignInfo& info) {
+  for (const v1::GoldenResult& golden : info.goldens()) {
+    if (!AreCounts(golden.images(), {golden.top1(), golden.top5()})) {
+      return absl::DataLossError(absl::StrCat(golden.model(), " ", golden.format(),
+                                              " came with counts of images that cannot be"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCounts(const v1::CellResults& cells) {
+  for (const v1::CellResult& cell : cells.cells()) {
+    for (const v1::TrialResult& trial : cell.trials()) {
+      if (!AreCounts(trial)) {
+        return absl::DataLossError(absl::StrCat("cell ", cell.cell(), ", trial ", trial.trial(),
+                                                " came with counts of images that cannot be"));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 CellResult CellFromProto(const v1::CellResult& from, const std::string& campaign) {
@@ -217,6 +256,8 @@ absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t tria
 }
 
 absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results) {
+  RETURN_IF_ERROR(CheckCounts(batch.info()));
+  RETURN_IF_ERROR(CheckCounts(batch.cells()));
   if (batch.has_info()) {
     TakeInfo(batch.info(), results);
   }

@@ -14,7 +14,7 @@ CampaignStatus FromProto(const v1::CampaignStatus& from);
 absl::StatusOr<TrialRecord> FromProto(const v1::TrialRecord& from, uint32_t trial);
 
 // Adds what a batch of StreamResults holds; batches come in their order. Errors: DataLoss if they
-// do not fit each other.
+// do not fit each other, or count more images than there are.
 absl::Status TakeBatch(const v1::ResultBatch& batch, CampaignResults& results);
 
 // Gives each cell its golden, and the rule of its interval. Cells whose golden is not known on all

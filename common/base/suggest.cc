@@ -64,9 +64,13 @@ std::vector<std::string> NearestNames(absl::string_view name,
     if (candidate.size() > kLongestCompared) {
       continue;
     }
+    const auto [shorter, longer] = std::minmax({folded.size(), candidate.size()});
+    const size_t allowed = (longer + 2) / 3;
+    if (longer - shorter > allowed) {
+      continue;  // each letter too many is a change
+    }
     const int distance = EditDistance(folded, Folded(candidate));
-    const int allowed = static_cast<int>(std::max(folded.size(), candidate.size()) + 2) / 3;
-    if (distance <= allowed) {
+    if (distance <= static_cast<int>(allowed)) {
       near.emplace_back(distance, candidate);
     }
   }

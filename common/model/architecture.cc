@@ -78,6 +78,23 @@ absl::Status AddScript(const ModelConfig& config, Architecture& architecture) {
   return absl::OkStatus();
 }
 
+// What a tensor has is multiplied out in many places; no checkpoint comes near the limit.
+absl::Status CheckElements(const std::vector<TensorInfo>& tensors) {
+  constexpr int64_t kMostElements = int64_t{1} << 40;
+  for (const TensorInfo& tensor : tensors) {
+    int64_t elements = 1;
+    for (const int64_t side : tensor.shape) {
+      if (side < 0 || __builtin_mul_overflow(elements, side, &elements) ||
+          elements > kMostElements) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "tensor '", tensor.name, "' has shape [", absl::StrJoin(tensor.shape, ", "),
+            "]; sides are 0 or more, and a tensor has at most 2^40 elements"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddNetwork(const ModelConfig& config, const CheckpointShapes& shapes,
                         Architecture& architecture) {
   switch (config.family.family) {
@@ -98,6 +115,7 @@ absl::Status AddNetwork(const ModelConfig& config, const CheckpointShapes& shape
 absl::StatusOr<Architecture> DeriveArchitecture(absl::string_view config_json,
                                                 const std::vector<TensorInfo>& tensors) {
   ASSIGN_OR_RETURN(const ModelConfig config, ParseModelConfig(config_json));
+  RETURN_IF_ERROR(CheckElements(tensors));
   Architecture architecture;
   architecture.name = config.architecture;
   architecture.preprocessing = config.preprocessing;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/json_nesting.h"
 #include "common/base/status_macros.h"
 #include "common/model/json_fields.h"
 
@@ -86,7 +87,11 @@ absl::Status ReadPreprocessing(const Json& config, ModelConfig& out) {
   return absl::OkStatus();
 }
 
+// Discarded if it is none, or nested too deeply.
 Json ParseJson(absl::string_view text) {
+  if (JsonNesting(text) > kMaxJsonNesting) {
+    return Json(Json::value_t::discarded);
+  }
   return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
@@ -96,7 +101,8 @@ absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view text) {
   const Json config = ParseJson(text);
   if (!config.is_object()) {
     return absl::InvalidArgumentError(
-        "config.json: not a JSON object; is it whole? fetch it again");
+        "config.json: not a JSON object, or one that is nested too deeply; is it whole? fetch it "
+        "again");
   }
   ModelConfig out;
   RETURN_IF_ERROR(ReadArchitecture(config, out));

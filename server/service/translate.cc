@@ -19,7 +19,8 @@ v1::CampaignState StateFromText(const std::string& state) {
 
 std::string ArchitectureName(const std::string& config_json) {
   const auto config = nlohmann::json::parse(config_json, nullptr, /*allow_exceptions=*/false);
-  return config.is_object() ? config.value("architecture", "") : "";
+  const auto name = config.is_object() ? config.find("architecture") : config.end();
+  return name != config.end() && name->is_string() ? name->get<std::string>() : "";
 }
 
 AttentionDistances FromProto(const v1::AttentionDistances& message) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -48,6 +49,13 @@ TEST(Bitmap, BytesThatAreNotThoseOfSoManyItemsAreRefused) {
   EXPECT_THAT(Bitmap::FromBytes(0, "\x01").status().message(), HasSubstr("0 bytes, not 1"));
   EXPECT_THAT(Bitmap::FromBytes(9, "\x01\x02").status().message(), HasSubstr("after the last"));
   EXPECT_TRUE(Bitmap::FromBytes(9, "\x01\x01").ok());
+}
+
+TEST(Bitmap, ANumberOfItemsThatNobodyHasCostsNoMemory) {
+  for (const int64_t items : {int64_t{-1}, std::numeric_limits<int64_t>::min(), int64_t{1} << 40,
+                              std::numeric_limits<int64_t>::max()}) {
+    EXPECT_FALSE(Bitmap::FromBytes(items, "\x01").ok()) << items;
+  }
 }
 
 }  // namespace

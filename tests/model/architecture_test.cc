@@ -5,6 +5,8 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "common/model/config.h"
 #include "common/model/snapshot.h"
 #include "common/model/surface.h"
 #include "common/model/vit_tensors.h"
@@ -275,6 +277,29 @@ TEST(Architecture, SurvivesHostileShapes) {
   EXPECT_FALSE(DeriveArchitecture("", {}).ok());
   EXPECT_FALSE(DeriveArchitecture("{\"architecture\":\"vit_base\"}", {}).ok());
   EXPECT_FALSE(DeriveArchitecture("{\"architecture\":3}", {}).ok());
+}
+
+TEST(Architecture, RefusesAConfigThatNestsForEver) {
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  for (const std::string field : {"num_classes", "global_pool", "model_args", "architecture"}) {
+    const std::string config =
+        absl::StrCat(R"({"architecture": "vit_x", ")", field, "\": ", deep, "}");
+    EXPECT_THAT(DeriveArchitecture(config, {}).status().message(), HasSubstr("nested too deeply"));
+    EXPECT_EQ(WhyTorchScript(config), "");
+  }
+}
+
+// Of a network of our families they do not fit the sizes; of TorchScript nothing else would see it.
+TEST(Architecture, RefusesMoreElementsThanAnyCheckpointHas) {
+  const std::string config =
+      R"({"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {"input_size": [3, 8, 8],
+          "mean": [0, 0, 0], "std": [1, 1, 1]}})";
+  EXPECT_TRUE(DeriveArchitecture(config, {{"a", {1 << 20, 1 << 20}}}).ok());
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{INT64_MAX, 2}, {-1}, {2, 1 << 20, 1 << 20}, {INT64_MAX, 4, 0}}) {
+    EXPECT_THAT(DeriveArchitecture(config, {{"a", shape}}).status().message(),
+                HasSubstr("tensor 'a' has shape"));
+  }
 }
 
 TEST(Snapshot, OpensAFolder) {

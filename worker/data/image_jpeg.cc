@@ -6,6 +6,8 @@
 // clang-format on
 
 #include <csetjmp>
+#include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +21,7 @@ namespace {
 struct Decoder {
   jpeg_decompress_struct info;
   jpeg_error_mgr errors;
+  jpeg_progress_mgr progress;
   jmp_buf on_error;
   char message[JMSG_LENGTH_MAX];
 };
@@ -27,6 +30,28 @@ struct Decoder {
   auto* decoder = static_cast<Decoder*>(info->client_data);
   info->err->format_message(info, decoder->message);
   longjmp(decoder->on_error, 1);
+}
+
+// Each scan goes over the whole image, and takes a few bytes of the file if it says nothing. A
+// progressive JPEG has about ten.
+void LimitScans(j_common_ptr info) {
+  constexpr int kMostScans = 100;
+  auto* decoder = static_cast<Decoder*>(info->client_data);
+  if (decoder->info.input_scan_number > kMostScans) {
+    std::snprintf(decoder->message, sizeof(decoder->message), "more than %d scans", kMostScans);
+    longjmp(decoder->on_error, 1);
+  }
+}
+
+// Whether the file is long enough for the image of its header. A block of 8 x 8 samples takes a bit
+// at least (arithmetic codes could take less, of an image that is blank). Where a JPEG has several
+// scans, libjpeg takes memory for all blocks before it reads any.
+bool MayHoldAllBlocks(const jpeg_decompress_struct& info, size_t bytes) {
+  size_t blocks = 0;
+  for (int c = 0; c < info.num_components; ++c) {
+    blocks += size_t{info.comp_info[c].width_in_blocks} * info.comp_info[c].height_in_blocks;
+  }
+  return blocks <= 8 * bytes;
 }
 
 // A warning tells of corrupt or missing data, for which libjpeg makes up pixels; two tell only of
@@ -44,20 +69,20 @@ bool ReadHeader(Decoder* decoder, absl::string_view bytes) {
     return false;
   }
   jpeg_create_decompress(&decoder->info);
+  decoder->info.progress = &decoder->progress;
   jpeg_mem_src(&decoder->info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
   jpeg_read_header(&decoder->info, TRUE);
   return true;
 }
 
-// `rows` holds height x (width x components) bytes.
-bool ReadRows(Decoder* decoder, J_COLOR_SPACE colors, uint8_t* rows, size_t stride) {
+bool ReadRows(Decoder* decoder, J_COLOR_SPACE colors, RowBuffer* rows) {
   if (setjmp(decoder->on_error) != 0) {
     return false;
   }
   decoder->info.out_color_space = colors;
   jpeg_start_decompress(&decoder->info);
   while (decoder->info.output_scanline < decoder->info.output_height) {
-    JSAMPROW row = rows + decoder->info.output_scanline * stride;
+    JSAMPROW row = rows->Row(static_cast<int>(decoder->info.output_scanline));
     jpeg_read_scanlines(&decoder->info, &row, 1);
   }
   jpeg_finish_decompress(&decoder->info);  // reads to the end marker
@@ -89,6 +114,7 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes) {
   decoder.info.client_data = &decoder;
   decoder.errors.error_exit = [](j_common_ptr info) { Fail(info); };
   decoder.errors.emit_message = FailOnCorruption;
+  decoder.progress.progress_monitor = LimitScans;
   absl::Cleanup destroyer = [&decoder] { jpeg_destroy_decompress(&decoder.info); };
   const auto failure = [&decoder] {
     return absl::InvalidArgumentError(absl::StrCat("broken JPEG: ", decoder.message));
@@ -101,26 +127,30 @@ absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes) {
   image.width = decoder.info.image_width;
   image.height = decoder.info.image_height;
   RETURN_IF_ERROR(CheckImageSize(image.width, image.height));
-  const size_t pixels = size_t{decoder.info.image_width} * decoder.info.image_height;
-  image.rgb.resize(3 * pixels);
-
   const int components = decoder.info.num_components;
-  if (components == 3) {
-    if (!ReadRows(&decoder, JCS_RGB, image.rgb.data(), size_t{3} * image.width)) {
-      return failure();
-    }
-    return image;
-  }
-  if (components != 1 && components != 4) {
+  if (components != 1 && components != 3 && components != 4) {
     return absl::InvalidArgumentError(
         absl::StrCat("JPEG with ", components, " components; 1, 3 or 4 are supported"));
   }
-  std::vector<uint8_t> raw(components * pixels);
-  if (!ReadRows(&decoder, components == 1 ? JCS_GRAYSCALE : JCS_CMYK, raw.data(),
-                size_t(components) * image.width)) {
+  if (!MayHoldAllBlocks(decoder.info, bytes.size())) {
+    return absl::InvalidArgumentError(absl::StrCat("broken JPEG: ", bytes.size(),
+                                                   " bytes cannot hold ", image.width, " x ",
+                                                   image.height, " pixels"));
+  }
+  RowBuffer rows(size_t(components) * image.width, image.height);
+  const J_COLOR_SPACE colors =
+      components == 1 ? JCS_GRAYSCALE : (components == 3 ? JCS_RGB : JCS_CMYK);
+  if (!ReadRows(&decoder, colors, &rows)) {
     return failure();
   }
-  (components == 1 ? GreyToRgb : CmykToRgb)(raw.data(), pixels, image.rgb.data());
+  std::vector<uint8_t> samples = std::move(rows).Take();
+  if (components == 3) {
+    image.rgb = std::move(samples);
+    return image;
+  }
+  const size_t pixels = samples.size() / components;
+  image.rgb.resize(3 * pixels);
+  (components == 1 ? GreyToRgb : CmykToRgb)(samples.data(), pixels, image.rgb.data());
   return image;
 }
 

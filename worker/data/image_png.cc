@@ -78,13 +78,13 @@ bool AskForBytes(Decoder* decoder, size_t stride) {
   return true;
 }
 
-bool ReadRows(Decoder* decoder, uint8_t* rows, size_t stride, int height, int passes) {
+bool ReadRows(Decoder* decoder, RowBuffer* rows, int height, int passes) {
   if (setjmp(png_jmpbuf(decoder->png)) != 0) {
     return false;
   }
   for (int pass = 0; pass < passes; ++pass) {
     for (int y = 0; y < height; ++y) {
-      png_read_row(decoder->png, rows + y * stride, nullptr);
+      png_read_row(decoder->png, rows->Row(y), nullptr);
     }
   }
   png_read_end(decoder->png, decoder->info);
@@ -137,14 +137,15 @@ absl::StatusOr<Image> DecodePng(absl::string_view bytes) {
   }
   const bool is_palette = IsPalette(decoder);
   const size_t stride = size_t(image.width) * (is_palette ? 1 : 3);
-  std::vector<uint8_t> rows(stride * image.height);
+  RowBuffer buffer(stride, image.height);
   if (!AskForBytes(&decoder, stride) ||
-      !ReadRows(&decoder, rows.data(), stride, image.height,
+      !ReadRows(&decoder, &buffer, image.height,
                 png_get_interlace_type(decoder.png, decoder.info) == PNG_INTERLACE_NONE
                     ? 1
                     : PNG_INTERLACE_ADAM7_PASSES)) {
     return failure();
   }
+  std::vector<uint8_t> rows = std::move(buffer).Take();
   if (!is_palette) {
     image.rgb = std::move(rows);
     return image;

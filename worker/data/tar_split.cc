@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/file.h"
+#include "common/base/json_nesting.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 #include "worker/data/tar_index.h"
@@ -61,6 +62,9 @@ absl::StatusOr<const json*> ChooseSplit(const json& info) {
 }
 
 absl::StatusOr<TarSplit> ParseSplit(absl::string_view text) {
+  if (JsonNesting(text) > kMaxJsonNesting) {
+    return absl::InvalidArgumentError("nested too deeply");
+  }
   const json info = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (info.is_discarded()) {
     return absl::InvalidArgumentError("not JSON");

@@ -57,6 +57,12 @@ TEST_F(DatasetTest, KeepsShardOrderAndOrderWithinTheShard) {
   EXPECT_EQ(seen, "b.tar: x XX 3; b.tar: y YYY 11; a.tar: sub/z Z 0; ");
 }
 
+TEST_F(DatasetTest, AnInfoThatNestsForEverIsRefused) {
+  WriteInfo(R"({"filenames": [)" + std::string(1'000'000, '[') + std::string(1'000'000, ']') +
+            "]}");
+  ExpectError(kInvalid, HasSubstr("nested too deeply"));
+}
+
 TEST_F(DatasetTest, WithoutInfoTakesAllTarsByName) {
   WriteShard("b.tar", kTwo);
   WriteShard("a.tar", kOne);
