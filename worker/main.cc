@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/build_info.h"
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/process.h"
@@ -24,12 +26,16 @@
 #include "worker/agent/channel.h"
 #include "worker/agent/doctor.h"
 #include "worker/agent/replay.h"
+#include "worker/agent/spool_place.h"
 #include "worker/agent/workbench.h"
 #include "worker/agent/worker_metrics.h"
 #include "worker/engine/evaluator.h"
 
 namespace bitquake {
 namespace {
+
+// The device failed, which a new process may find again: EX_TEMPFAIL of sysexits.h.
+constexpr int kDeviceLostExitCode = 75;
 
 struct Flags {
   ConnectionOptions server;
@@ -38,13 +44,14 @@ struct Flags {
   std::vector<std::string> models;  // NAME=PATH
   std::vector<std::string> data;
   std::string cache;
-  std::string id;
   std::string device = "cpu";
   std::string http;
   std::string log_file;
   std::string replay;   // a TrialSetup, as JSON
   std::string doctor;   // a request of `bitquake doctor`, as JSON
   std::string outcome;  // where its TrialMeasurement goes, or the doctor's answer
+  SpoolPlace spool;
+  double grace_seconds = 30;
   int threads = 0;
   bool allow_torchscript = false;
 };
@@ -127,7 +134,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(const Flags& flags, con
   }
   WorkerSources sources;
   sources.figures = &workbench.figures();
-  sources.unacknowledged = [&agent] { return agent.unacknowledged(); };
+  sources.unacknowledged = [&agent] { return agent.outcomes().unacknowledged(); };
+  sources.corrupt_records = [&agent] { return agent.outcomes().corrupt_records(); };
   sources.device_memory = [device = flags.device] { return MemoryOf(device); };
   sources.device_kind = device_kind;
   ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> http,
@@ -135,6 +143,35 @@ absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(const Flags& flags, con
                                      std::make_shared<WorkerMetrics>(std::move(sources))));
   spdlog::info("metrics on port {}", http->port());
   return http;
+}
+
+// Ends the agent as the signals say, and the process if that takes longer than the grace time.
+// `ended`: the agent has ended, and the signal is only to say so.
+void DrainOnSignals(Agent& agent, absl::Duration grace, const std::atomic<bool>& ended) {
+  const int first = WaitForTermination();
+  if (ended) {
+    return;
+  }
+  const SystemClock clock;
+  const absl::Duration end = clock.Monotonic() + grace;
+  spdlog::info("signal {}: draining within {}", first, absl::FormatDuration(grace));
+  agent.Drain();
+  const int second = WaitForTermination(grace / 2);
+  if (ended) {
+    return;
+  }
+  spdlog::info("{}: handing back", second != 0 ? "another signal" : "half of the time is over");
+  agent.HandBack();
+  while (!ended && clock.Monotonic() < end) {
+    WaitForTermination(end - clock.Monotonic());
+  }
+  if (!ended) {
+    // A chunk, or loading, that cannot be left. The lease has been handed back.
+    spdlog::warn("the grace time is over: leaving what computes, and {} reports in the spool",
+                 agent.outcomes().unacknowledged());
+    spdlog::default_logger()->flush();
+    std::_Exit(0);
+  }
 }
 
 absl::Status Work(const Flags& flags) {
@@ -145,19 +182,24 @@ absl::Status Work(const Flags& flags) {
                    ConnectToCoordinator(flags.server));
 
   AgentOptions options;
-  options.worker_id = flags.id.empty() ? absl::StrCat(HostName(), "-", RandomHex()) : flags.id;
+  SpoolPlace place = flags.spool;
+  place.device = flags.device;
+  ASSIGN_OR_RETURN(std::unique_ptr<Spool> spool, OpenSpool(place));
+  options.worker_id = WorkerId(place, *spool);
+  // What is left of the time at its end is for the process to exit.
+  const absl::Duration grace = absl::Seconds(flags.grace_seconds);
+  options.grace = 0.9 * grace;
   ASSIGN_OR_RETURN(options.device_kind, DeviceKind(flags.device));
-  spdlog::info("version {}, {}, server {}", kVersion, options.device_kind, flags.server.address);
-  Agent agent(stub.get(), &workbench, options);
+  spdlog::info("version {}, {}, server {}, worker {}, spool {}", kVersion, options.device_kind,
+               flags.server.address, options.worker_id, spool->folder());
+  Agent agent(stub.get(), &workbench, std::move(spool), options);
   ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
                    ServeMetrics(flags, agent, workbench, options.device_kind));
-  std::thread terminator([&agent] {
-    spdlog::info("signal {}: draining", WaitForTermination());
-    agent.Drain();
-  });
+  std::atomic<bool> ended{false};
+  std::thread terminator([&] { DrainOnSignals(agent, grace, ended); });
   const absl::Status status = agent.Run();
-  // Ends the terminator's wait if the agent ended by itself.
-  kill(getpid(), SIGTERM);
+  ended = true;
+  kill(getpid(), SIGTERM);  // ends the terminator's wait
   terminator.join();
   return status;
 }
@@ -179,7 +221,21 @@ int main(int argc, char** argv) {
   app.add_option("--data", flags.data, "NAME=PATH: a data set outside of the roots; repeatable");
   app.add_option("--cache", flags.cache,
                  "folder for preprocessed pixels; by default ~/.cache/bitquake/pixels");
-  app.add_option("--id", flags.id, "name of this worker, the same after a restart");
+  app.add_option("--id", flags.spool.id,
+                 "name of this worker, the same after a restart; by default the spool's");
+  app.add_option(
+      "--spool", flags.spool.folder,
+      "folder for outcomes that the coordinator has not acknowledged, one for each worker; "
+      "by default in ~/.local/state/bitquake/worker");
+  app.add_option("--spool-limit", flags.spool.most_bytes,
+                 "size of the spool at which no more is leased: 256MB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+  app.add_option(
+         "--grace", flags.grace_seconds,
+         "seconds from SIGTERM to the end: jobs at work may take half of them, then they are "
+         "handed back; a second SIGTERM hands them back at once")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
   app.add_option("--device", flags.device, "cpu, cuda, or cuda:NUMBER")->capture_default_str();
   app.add_option("--http", flags.http,
                  "HOST:PORT of /metrics, /healthz and /readyz; none by default");
@@ -206,6 +262,9 @@ int main(int argc, char** argv) {
                                                      : bitquake::AnswerDoctor(flags);
   if (!status.ok()) {
     std::cerr << "bitquake-worker: " << status.message() << "\n";
+    if (absl::IsAborted(status)) {
+      return bitquake::kDeviceLostExitCode;
+    }
     return absl::IsInvalidArgument(status) ? 2 : 1;
   }
   return 0;

@@ -13,6 +13,8 @@ namespace bitquake {
 
 namespace {
 
+constexpr int kWorkerGraceSeconds = 20;  // of the 30 after which a child is killed
+
 // Several workers on "cuda" take a GPU each.
 std::string DeviceOf(const std::string& device, int worker, int workers) {
   return device == "cuda" && workers > 1 ? absl::StrCat("cuda:", worker) : device;
@@ -63,6 +65,8 @@ absl::Status Fleet::Start(const RunDirectory& run, const std::string& address,
     child.program = worker;
     child.arguments = {"--server",  address,
                        "--id",      absl::StrCat("worker-", i),
+                       "--spool",   run.spool(i),
+                       "--grace",   absl::StrCat(kWorkerGraceSeconds),
                        "--device",  DeviceOf(run.state().device, i, workers),
                        "--threads", absl::StrCat(std::max(1, cores / workers)),
                        "--data",    run.state().dataset + "=" + run.state().dataset_folder};

@@ -36,6 +36,7 @@ class RunDirectory {
   const std::string& folder() const { return folder_; }
   const RunState& state() const { return state_; }
   std::string database() const { return folder_ + "/campaign.db"; }
+  std::string spool(int worker) const { return folder_ + "/spool-" + std::to_string(worker); }
   std::string log(const std::string& program) const { return folder_ + "/" + program + ".log"; }
 
   // The server's socket, in the folder. Socket paths have at most 107 bytes: for a longer one the

@@ -12,8 +12,6 @@
 #include "common/base/status.h"
 
 namespace bitquake {
-namespace {
-
 absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     const ssize_t n = write(fd, bytes.data(), bytes.size());
@@ -27,8 +25,6 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) 
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -17,6 +17,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes =
 // change. Errors: NotFound.
 absl::StatusOr<std::string> FileStamp(const std::string& path);
 
+// Writes to an open file, over interruptions; `path` names it in errors.
+absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path);
+
 // Writes beside `path`, syncs, renames over it.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 

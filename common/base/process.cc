@@ -3,10 +3,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 
 namespace bitquake {
@@ -28,12 +30,22 @@ void BlockTerminationSignals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-int WaitForTermination() {
+int WaitForTermination(absl::Duration patience) {
   const sigset_t set = TerminationSignals();
-  int received = 0;
-  while (sigwait(&set, &received) != 0) {
+  const SystemClock clock;
+  const absl::Duration end = clock.Monotonic() + patience;
+  for (;;) {
+    // The kernel counts this in monotonic time.
+    const timespec left =
+        absl::ToTimespec(std::clamp(end - clock.Monotonic(), absl::ZeroDuration(), absl::Hours(1)));
+    const int received = sigtimedwait(&set, nullptr, &left);
+    if (received > 0) {
+      return received;
+    }
+    if (clock.Monotonic() >= end) {
+      return 0;
+    }
   }
-  return received;
 }
 
 absl::Status NotifyReady(int fd, absl::string_view line) {

@@ -6,14 +6,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace bitquake {
 
 // Blocks SIGTERM and SIGINT in this and all later threads, and ignores SIGPIPE. Call first in main.
 void BlockTerminationSignals();
 
-// Waits for SIGTERM or SIGINT; returns which.
-int WaitForTermination();
+// Waits for SIGTERM or SIGINT; returns which, or 0 when `patience` is over before.
+int WaitForTermination(absl::Duration patience = absl::InfiniteDuration());
 
 // Writes `line` and a newline to `fd` and closes it: "I serve now".
 absl::Status NotifyReady(int fd, absl::string_view line);

@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -41,7 +43,8 @@ class Case(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="bitquake-test-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.environment = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
+        self.environment = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"),
+                                XDG_STATE_HOME=str(self.folder / "state"))
         self.environment.pop("BITQUAKE_SERVER", None)
 
     def write(self, name, text):
@@ -84,6 +87,17 @@ class Case(unittest.TestCase):
         self.assertTrue(line.strip(), self.output(server))
         server.port = int(line)
         return server
+
+    def await_output(self, process, pattern, after=0):
+        """Waits for a line that a running program prints; returns the match."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            found = re.compile(pattern).search(self.output(process), after)
+            if found:
+                return found
+            self.assertIsNone(process.poll(), self.output(process))
+            time.sleep(0.005)
+        self.fail(f"{pattern!r} does not come: {self.output(process)}")
 
     def finish(self, process, code=0):
         """Waits for the end and checks the exit code; returns what was printed."""

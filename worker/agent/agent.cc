@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/await.h"
 #include "common/base/backoff.h"
 #include "common/base/build_info.h"
+#include "common/base/clock.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "common/channel/channel.h"
@@ -14,8 +16,6 @@
 namespace bitquake {
 namespace {
 
-// Reports kept for a coordinator that is away before the worker stops taking new leases.
-constexpr size_t kMostUnacknowledged = 20'000;
 constexpr absl::Duration kCallTime = absl::Seconds(10);
 
 absl::Status FromGrpc(const grpc::Status& status) {
@@ -30,17 +30,32 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration time) {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(time));
 }
 
+v1::OutcomeReport ReportOf(const v1::Lease& lease) {
+  v1::OutcomeReport report;
+  report.set_lease_id(lease.lease_id());
+  report.set_campaign_id(lease.campaign().campaign_id());
+  return report;
+}
+
+v1::OutcomeReport EndOf(const v1::Lease& lease) {
+  v1::OutcomeReport end = ReportOf(lease);
+  end.mutable_lease_end();
+  return end;
+}
+
 }  // namespace
 
-Agent::Agent(v1::WorkerService::StubInterface* stub, Workbench* workbench, AgentOptions options)
+Agent::Agent(v1::WorkerService::StubInterface* stub, Workbench* workbench,
+             std::unique_ptr<Spool> spool, AgentOptions options)
     : stub_(stub),
       workbench_(workbench),
       options_(std::move(options)),
       instance_(RandomHex()),
-      outcomes_(stub, options_.worker_id, [this] { Register().IgnoreError(); }) {}
+      outcomes_(stub, std::move(spool),
+                {[this] { Register().IgnoreError(); }, [this](int64_t id) { LeaseEnded(id); }}) {}
 
 Agent::~Agent() {
-  Drain();
+  HandBack();
   outcomes_.Stop();  // its thread calls Register
   if (heartbeats_.joinable()) {
     heartbeats_.join();
@@ -48,18 +63,52 @@ Agent::~Agent() {
 }
 
 void Agent::Drain() {
+  outcomes_.Hurry();
   absl::MutexLock lock(&mutex_);
-  draining_ = true;
+  if (!draining_) {
+    draining_ = true;
+    deadline_ = SystemClock().Monotonic() + options_.grace;
+  }
+  if (call_ != nullptr) {
+    call_->TryCancel();
+  }
+}
+
+void Agent::HandBack() {
+  Drain();
+  absl::MutexLock lock(&mutex_);
+  leave_ = true;
+  if (held_.lease_id() != 0) {
+    // What it still computes is welcome none the less, if nobody else has by then.
+    spdlog::info("lease {} is handed back", held_.lease_id());
+    outcomes_.Send(EndOf(held_));
+    held_.Clear();
+  }
+}
+
+void Agent::StopWith(absl::Status status) {
+  if (ends_with_.ok()) {
+    ends_with_ = std::move(status);
+  }
+  if (!draining_) {
+    draining_ = true;
+    deadline_ = SystemClock().Monotonic() + options_.grace;
+  }
   leave_ = true;
   if (call_ != nullptr) {
     call_->TryCancel();
   }
 }
 
+bool Agent::draining() const {
+  absl::MutexLock lock(&mutex_);
+  return draining_;
+}
+
 absl::Status Agent::ready() const {
   absl::MutexLock lock(&mutex_);
   if (draining_) {
-    return quarantined_.ok() ? absl::UnavailableError("this worker drains") : quarantined_;
+    return ends_with_.ok() ? absl::UnavailableError("this worker drains") : ends_with_;
   }
   return lease_time_ > absl::ZeroDuration()
              ? absl::OkStatus()
@@ -68,7 +117,7 @@ absl::Status Agent::ready() const {
 
 void Agent::Pause(absl::Duration duration) {
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&draining_), duration);
+  AwaitFor(mutex_, absl::Condition(&draining_), duration);
 }
 
 template <typename Call>
@@ -96,13 +145,47 @@ absl::Status Agent::Register() {
   request.set_host(HostName());
   request.set_version(kVersion);
   request.set_device_kind(options_.device_kind);
+  for (const int64_t lease : outcomes_.leases()) {
+    request.add_lease_ids(lease);
+  }
   v1::RegisterResponse response;
   grpc::ClientContext context;
   SetDeadline(context, kCallTime);
   RETURN_IF_ERROR(FromGrpc(stub_->Register(&context, request, &response)));
+  const absl::Status claimed =
+      outcomes_.Claim({response.store(), options_.worker_id, options_.device_kind});
+  const absl::Duration window = absl::Seconds(response.retry_window_seconds());
+  outcomes_.set_retry_window(window);
   absl::MutexLock lock(&mutex_);
+  if (!claimed.ok()) {
+    StopWith(claimed);
+    return claimed;
+  }
   lease_time_ = absl::Seconds(response.lease_seconds());
+  retry_window_ = window;
   return absl::OkStatus();
+}
+
+absl::Status Agent::LeaseOnce(bool* registered, int64_t request_number,
+                              v1::LeaseJobsResponse* response) {
+  if (!*registered) {
+    RETURN_IF_ERROR(Register());
+    *registered = true;
+  }
+  if (!outcomes_.AwaitRoom()) {
+    return absl::CancelledError("draining");
+  }
+  v1::LeaseJobsRequest request;
+  request.set_worker_id(options_.worker_id);
+  // A call whose answer was lost is repeated under its number and gets the same lease.
+  request.set_request_number(request_number);
+  request.set_wait_seconds(absl::ToDoubleSeconds(options_.lease_wait));
+  const absl::Status status =
+      FromGrpc(Cancellable(options_.lease_wait + kCallTime, [&](grpc::ClientContext* context) {
+        return stub_->LeaseJobs(context, request, response);
+      }));
+  *registered = !absl::IsNotFound(status);
+  return status;
 }
 
 absl::Status Agent::Run() {
@@ -110,124 +193,159 @@ absl::Status Agent::Run() {
   heartbeats_ = std::thread([this] { HeartbeatLoop(); });
   bool registered = false;
   int64_t request_number = 0;
-  auto drained = [this] {
-    absl::MutexLock lock(&mutex_);
-    return draining_;
-  };
-  while (!drained()) {
-    absl::Status status = registered ? absl::OkStatus() : Register();
-    registered = status.ok();
+  while (!draining()) {
     v1::LeaseJobsResponse response;
-    if (registered) {
-      outcomes_.AwaitUnacknowledged(kMostUnacknowledged, absl::InfiniteDuration());
-      v1::LeaseJobsRequest request;
-      request.set_worker_id(options_.worker_id);
-      // A call whose answer was lost is repeated under its number and gets the same lease.
-      request.set_request_number(request_number);
-      request.set_wait_seconds(absl::ToDoubleSeconds(options_.lease_wait));
-      status =
-          FromGrpc(Cancellable(options_.lease_wait + kCallTime, [&](grpc::ClientContext* context) {
-            return stub_->LeaseJobs(context, request, &response);
-          }));
-    }
-    if (drained()) {
-      break;
-    }
+    absl::Status status = LeaseOnce(&registered, request_number, &response);
     if (status.ok()) {
       backoff.Reset();
       ++request_number;
       if (response.has_lease()) {
         RunLease(response.lease());
       }
-      continue;
     }
     // A worker that was let in before waits for credentials that are renewed.
     const bool unknown = absl::IsUnauthenticated(status) && request_number == 0;
     if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) || unknown) {
-      return status;
+      absl::MutexLock lock(&mutex_);
+      StopWith(status);
     }
-    registered = registered && !absl::IsNotFound(status);
+    if (status.ok() || draining()) {
+      continue;
+    }
     spdlog::warn("coordinator: {}; trying again", std::string(status.message()));
-    Pause(backoff.Next());
+    absl::Duration window;
+    {
+      absl::MutexLock lock(&mutex_);
+      window = retry_window_;
+    }
+    Pause(backoff.Next(window));
   }
-  if (!outcomes_.AwaitUnacknowledged(0, options_.drain_grace)) {
-    spdlog::warn("the coordinator did not acknowledge everything in time; it will be done again");
+  absl::Duration patience;
+  {
+    absl::MutexLock lock(&mutex_);
+    patience = deadline_ - SystemClock().Monotonic();
+  }
+  if (!outcomes_.AwaitUnacknowledged(0, patience)) {
+    spdlog::warn("{} reports are not acknowledged in time; they stay in the spool",
+                 outcomes_.unacknowledged());
   }
   absl::MutexLock lock(&mutex_);
-  return quarantined_;
+  ended_ = true;
+  if (heartbeat_ != nullptr) {
+    heartbeat_->TryCancel();
+  }
+  return ends_with_;
 }
 
 void Agent::RunLease(const v1::Lease& lease) {
   {
     absl::MutexLock lock(&mutex_);
-    held_lease_ = lease.lease_id();
+    held_.set_lease_id(lease.lease_id());
+    held_.mutable_campaign()->set_campaign_id(lease.campaign().campaign_id());
     leave_ = draining_;
   }
-  LeaseRunner runner(workbench_);
-  runner.Run(
-      lease, [this] { return leave_.load(); },
-      [this](v1::OutcomeReport report) { outcomes_.Send(std::move(report)); });
+  LeaseHooks hooks;
+  hooks.leave = [this] { return leave_.load(); };
+  hooks.finish = [this] { return draining(); };
+  hooks.begin = [&](const std::vector<int64_t>& jobs) {
+    v1::OutcomeReport report = ReportOf(lease);
+    report.mutable_begun()->mutable_job_ids()->Add(jobs.begin(), jobs.end());
+    if (!jobs.empty()) {
+      spdlog::info("lease {}: {} jobs begin, from job {}", lease.lease_id(), jobs.size(), jobs[0]);
+    }
+    outcomes_.Send(std::move(report));
+  };
+  hooks.report = [this](v1::OutcomeReport report) { outcomes_.Send(std::move(report)); };
+  const absl::Status status = LeaseRunner(workbench_).Run(lease, hooks);
   absl::MutexLock lock(&mutex_);
-  held_lease_ = 0;
-  if (draining_) {
-    // Hand back what was not done.
-    v1::OutcomeReport end;
-    end.set_lease_id(lease.lease_id());
-    end.set_campaign_id(lease.campaign().campaign_id());
-    end.mutable_lease_end();
-    outcomes_.Send(std::move(end));
+  if (absl::IsCancelled(status)) {
+    spdlog::info("lease {} is left", lease.lease_id());
+    if (draining_ && held_.lease_id() != 0) {
+      outcomes_.Send(EndOf(lease));  // hands back what was not done
+    }
+  }
+  held_.Clear();
+  if (absl::IsAborted(status)) {
+    StopWith(status);
+  }
+}
+
+void Agent::LeaseEnded(int64_t lease) {
+  absl::MutexLock lock(&mutex_);
+  if (held_.lease_id() == lease && !leave_) {
+    spdlog::info("lease {} has ended", lease);
+    leave_ = true;
   }
 }
 
 void Agent::HeartbeatLoop() {
-  {
-    // Only the coordinator knows how long its leases last.
-    absl::MutexLock lock(&mutex_);
-    auto registered = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return lease_time_ > absl::ZeroDuration() || draining_;
-    };
-    mutex_.Await(absl::Condition(&registered));
-  }
   for (;;) {
-    v1::HeartbeatRequest request;
-    request.set_worker_id(options_.worker_id);
+    absl::Duration wait;
     {
+      // Only the coordinator knows how long its leases last.
       absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(&draining_), lease_time_ / 3);
-      if (draining_) {
+      auto registered = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return lease_time_ > absl::ZeroDuration() || ended_ || draining_;
+      };
+      mutex_.Await(absl::Condition(&registered));
+      wait = lease_time_ / 3;
+      // A worker that drains still holds leases.
+      if (AwaitFor(mutex_, absl::Condition(&ended_), wait) || wait == absl::ZeroDuration()) {
         return;
       }
-      if (held_lease_ != 0) {
-        request.add_lease_ids(held_lease_);
-      }
     }
-    v1::HeartbeatResponse response;
-    grpc::ClientContext context;
-    SetDeadline(context, kCallTime);
-    const absl::Status status = FromGrpc(stub_->Heartbeat(&context, request, &response));
-    if (absl::IsNotFound(status)) {
-      Register().IgnoreError();
-      continue;
-    }
-    if (!status.ok()) {
-      spdlog::warn("heartbeat: {}", std::string(status.message()));
-      continue;
-    }
+    Heartbeat();
+  }
+}
+
+void Agent::Heartbeat() {
+  v1::HeartbeatRequest request;
+  request.set_worker_id(options_.worker_id);
+  std::set<int64_t> leases = outcomes_.leases();
+  {
     absl::MutexLock lock(&mutex_);
-    for (const int64_t ended : response.ended_lease_ids()) {
-      if (ended == held_lease_) {
-        spdlog::info("lease {} has ended", ended);
-        leave_ = true;
-      }
+    if (held_.lease_id() != 0) {
+      leases.insert(held_.lease_id());
     }
-    if (response.desired_state() == v1::HeartbeatResponse::DESIRED_STATE_DRAIN) {
-      quarantined_ = absl::PermissionDeniedError("the coordinator has quarantined this worker");
-      draining_ = true;
-      leave_ = true;
-      if (call_ != nullptr) {
-        call_->TryCancel();
-      }
+  }
+  for (const int64_t lease : leases) {
+    request.add_lease_ids(lease);
+  }
+  v1::HeartbeatResponse response;
+  grpc::ClientContext context;
+  SetDeadline(context, kCallTime);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ended_) {
+      return;
     }
+    heartbeat_ = &context;
+  }
+  const absl::Status status = FromGrpc(stub_->Heartbeat(&context, request, &response));
+  {
+    absl::MutexLock lock(&mutex_);
+    heartbeat_ = nullptr;
+    if (ended_) {
+      return;
+    }
+  }
+  if (absl::IsNotFound(status)) {
+    Register().IgnoreError();
+    return;
+  }
+  if (!status.ok()) {
+    spdlog::warn("heartbeat: {}", std::string(status.message()));
+    return;
+  }
+  for (const int64_t ended : response.ended_lease_ids()) {
+    LeaseEnded(ended);
+  }
+  const absl::Duration window = absl::Seconds(response.retry_window_seconds());
+  outcomes_.set_retry_window(window);
+  absl::MutexLock lock(&mutex_);
+  retry_window_ = window;
+  if (response.desired_state() == v1::HeartbeatResponse::DESIRED_STATE_DRAIN) {
+    StopWith(absl::PermissionDeniedError("the coordinator has quarantined this worker"));
   }
 }
 

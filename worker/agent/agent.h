@@ -1,8 +1,8 @@
 // The worker's life: register, lease, run, report, until told to stop.
 //
-// A lease in work is renewed by heartbeats from a thread of its own; a lease that has ended is left
-// within a chunk. While the coordinator is away, the worker goes on with what it holds and keeps
-// its reports.
+// Leases are renewed by heartbeats, from a thread of its own, until their end is acknowledged; a
+// lease that has ended otherwise is left within a chunk. While the coordinator is away, the worker
+// goes on with what it holds and keeps its reports in the spool, which outlives the process.
 #pragma once
 
 #include <atomic>
@@ -18,42 +18,56 @@
 #include "bitquake/v1/worker.grpc.pb.h"
 #include "worker/agent/lease_runner.h"
 #include "worker/agent/outcome_stream.h"
+#include "worker/agent/spool.h"
 
 namespace bitquake {
 
 struct AgentOptions {
-  std::string worker_id;    // kept over restarts, if whoever starts the worker gives one
+  std::string worker_id;    // kept over restarts, by the spool or by whoever starts the worker
   std::string device_kind;  // of its evaluators
-  absl::Duration lease_wait = absl::Seconds(30);   // of a long poll
-  absl::Duration drain_grace = absl::Seconds(20);  // for the last acknowledgements
+  absl::Duration lease_wait = absl::Seconds(30);  // of a long poll
+  absl::Duration grace = absl::Seconds(30);       // from Drain to Run's return
 };
 
 class Agent {
  public:
   // `stub` and `workbench` must outlive the agent.
-  Agent(v1::WorkerService::StubInterface* stub, Workbench* workbench, AgentOptions options);
+  Agent(v1::WorkerService::StubInterface* stub, Workbench* workbench, std::unique_ptr<Spool> spool,
+        AgentOptions options);
   ~Agent();
 
-  // Works until Drain. Errors: FailedPrecondition (the coordinator speaks another protocol),
-  // PermissionDenied (quarantined, or not a worker's credentials), Unauthenticated (the coordinator
-  // never let it in).
+  // Works until Drain. Errors: FailedPrecondition (the coordinator speaks another protocol, or the
+  // spool holds reports for another store), PermissionDenied (quarantined, or not a worker's
+  // credentials), Unauthenticated (the coordinator never let it in), Aborted (the device is lost; a
+  // new process may find it again).
   absl::Status Run();
 
-  // Leaves the work at hand within a chunk, hands it back, waits for acknowledgements, and lets Run
-  // return. Thread-safe.
+  // Takes no new lease, ends the jobs at work, hands back the others, waits for acknowledgements
+  // and lets Run return, in the grace time: what is not acknowledged then stays in the spool. Jobs
+  // that take more than half of the time are handed back, too. Thread-safe.
   void Drain();
+
+  // As Drain, and leaves the jobs at work within a chunk; they are handed back now. Thread-safe.
+  void HandBack();
 
   // Whether the coordinator knows this worker and gives it work. Thread-safe.
   absl::Status ready() const;
-  // Reports that the coordinator has not acknowledged. Thread-safe.
-  size_t unacknowledged() const { return outcomes_.unacknowledged(); }
+  // Of reports. Thread-safe.
+  const OutcomeStream& outcomes() const { return outcomes_; }
 
  private:
   absl::Status Register();
+  // Registers if need be, waits for room, and leases; the status of what failed.
+  absl::Status LeaseOnce(bool* registered, int64_t request_number, v1::LeaseJobsResponse* response);
   void HeartbeatLoop();
+  void Heartbeat();
   void RunLease(const v1::Lease& lease);
-  // Waits as the backoff says, or until Drain.
+  // The lease in work, if it is this one, has ended.
+  void LeaseEnded(int64_t lease);
+  void StopWith(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Waits, or until Drain.
   void Pause(absl::Duration duration);
+  bool draining() const;
   // A context for one call that Drain can cancel.
   template <typename Call>
   grpc::Status Cancellable(absl::Duration deadline, Call call);
@@ -62,15 +76,20 @@ class Agent {
   Workbench* const workbench_;
   const AgentOptions options_;
   const std::string instance_;
-  OutcomeStream outcomes_;
 
   mutable absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;         // Run has returned, or never began
+  absl::Duration deadline_ ABSL_GUARDED_BY(mutex_);    // of the drain, in monotonic time
   absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_);  // 0: not registered yet
-  int64_t held_lease_ ABSL_GUARDED_BY(mutex_) = 0;     // 0: none
-  absl::Status quarantined_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration retry_window_ ABSL_GUARDED_BY(mutex_);
+  v1::Lease held_ ABSL_GUARDED_BY(mutex_);          // in work; lease_id 0: none
+  absl::Status ends_with_ ABSL_GUARDED_BY(mutex_);  // what Run returns
   grpc::ClientContext* call_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  std::atomic<bool> leave_{false};  // the lease in work: it has ended, or the agent drains
+  grpc::ClientContext* heartbeat_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::atomic<bool> leave_{false};  // the lease in work: within a chunk
+
+  OutcomeStream outcomes_;  // its threads use the above
   std::thread heartbeats_;
 };
 

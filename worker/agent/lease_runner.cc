@@ -132,29 +132,31 @@ struct LeaseRunner::Bench {
   Evaluator* evaluator = nullptr;
 };
 
-void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cancelled,
-                      const std::function<void(v1::OutcomeReport)>& report) {
-  auto counted = [&](v1::OutcomeReport message) {
+absl::Status LeaseRunner::Run(const v1::Lease& lease, const LeaseHooks& hooks) {
+  LeaseHooks counted = hooks;
+  counted.report = [&](v1::OutcomeReport message) {
     message.set_lease_id(lease.lease_id());
     message.set_campaign_id(lease.campaign().campaign_id());
-    report(std::move(message));
+    hooks.report(std::move(message));
   };
+  counted.begin({});
   absl::Status status;
   if (lease.has_probe()) {
-    status = RunProbe(lease, cancelled, counted);
+    status = RunProbe(lease, counted);
   } else if (lease.has_golden()) {
-    status = RunGolden(lease, cancelled, counted);
+    status = RunGolden(lease, counted);
   } else {
-    status = RunTrials(lease, cancelled, counted);
+    status = RunTrials(lease, counted);
   }
   const bool untrusted = status.GetPayload(kUntrusted).has_value();
-  if (cancelled() && !untrusted) {
-    return;
+  const bool device_lost = absl::IsAborted(status);
+  if (absl::IsCancelled(status) || (!status.ok() && !untrusted && !device_lost && hooks.leave())) {
+    return absl::CancelledError("the lease was left");
   }
   if (absl::IsResourceExhausted(status)) {
     workbench_->DropEvaluators();  // the next attempt has all of the memory
   }
-  if (!status.ok()) {
+  if (!status.ok() && !device_lost) {
     v1::OutcomeReport message;
     v1::FailureReport* failure = message.mutable_failure();
     // Jobs that were reported before are done; the coordinator passes over them.
@@ -168,11 +170,12 @@ void LeaseRunner::Run(const v1::Lease& lease, const std::function<bool()>& cance
       workbench_->figures().CountFailedProof();
       workbench_->DropEvaluators();
     }
-    counted(std::move(message));
+    counted.report(std::move(message));
   }
   v1::OutcomeReport end;
-  end.mutable_lease_end();
-  counted(std::move(end));
+  end.mutable_lease_end()->set_lost(device_lost);
+  counted.report(std::move(end));
+  return device_lost ? status : absl::OkStatus();
 }
 
 absl::StatusOr<LeaseRunner::Bench> LeaseRunner::PrepareModel(const v1::Lease& lease) {
@@ -206,20 +209,21 @@ absl::Status LeaseRunner::PrepareEvaluator(const v1::Lease& lease, Bench& bench)
 }
 
 absl::StatusOr<LeaseRunner::Bench> LeaseRunner::Prepare(const v1::Lease& lease,
-                                                        const std::function<bool()>& cancelled) {
+                                                        const LeaseHooks& hooks) {
   const StageTime load(&workbench_->figures(), Stage::kLoad);
   ASSIGN_OR_RETURN(Bench bench, PrepareModel(lease));
-  ASSIGN_OR_RETURN(bench.images,
-                   workbench_->Images(bench.campaign,
-                                      bench.model->snapshot.architecture.preprocessing, cancelled));
+  ASSIGN_OR_RETURN(
+      bench.images,
+      workbench_->Images(bench.campaign, bench.model->snapshot.architecture.preprocessing,
+                         hooks.leave));
   RETURN_IF_ERROR(CheckPinned(absl::StrCat("data set '", bench.campaign.dataset, "'"),
                               bench.images->digest, lease.campaign().data_digest()));
   RETURN_IF_ERROR(PrepareEvaluator(lease, bench));
   return bench;
 }
 
-absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<bool()>& cancelled,
-                                   const std::function<void(v1::OutcomeReport)>& report) {
+absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const LeaseHooks& hooks) {
+  hooks.begin({lease.probe().job_id()});
   const StageTime load(&workbench_->figures(), Stage::kLoad);
   const v1::CampaignContext& context = lease.campaign();
   ASSIGN_OR_RETURN(const Campaign campaign,
@@ -227,7 +231,7 @@ absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<b
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenModel> model, workbench_->Model(lease.model()));
   const Architecture& architecture = model->snapshot.architecture;
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenImages> images,
-                   workbench_->Images(campaign, architecture.preprocessing, cancelled));
+                   workbench_->Images(campaign, architecture.preprocessing, hooks.leave));
   const auto worst = std::max_element(images->labels.begin(), images->labels.end());
   if (*worst >= architecture.num_classes) {
     return absl::InvalidArgumentError(
@@ -256,20 +260,26 @@ absl::Status LeaseRunner::RunProbe(const v1::Lease& lease, const std::function<b
                        [](const auto& a, const auto& b) { return a.size() < b.size(); });
   ASSIGN_OR_RETURN(const int chunk, workbench_->Chunk(*model, static_cast<int>(largest->size())));
   probe->set_chunk(chunk);
-  report(std::move(message));
+  hooks.report(std::move(message));
   return absl::OkStatus();
 }
 
-absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<bool()>& cancelled,
-                                    const std::function<void(v1::OutcomeReport)>& report) {
-  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const LeaseHooks& hooks) {
+  // A model that brings the worker down may do so when it is loaded.
+  if (lease.golden().folds_size() > 0) {
+    hooks.begin({lease.golden().folds(0).job_id()});
+  }
+  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, hooks));
   const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
   for (const v1::FoldJob& job : lease.golden().folds()) {
-    if (cancelled()) {
+    if (hooks.leave() || hooks.finish()) {
       return absl::CancelledError("the lease has ended");
     }
+    hooks.begin({job.job_id()});
     ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(job.fold()));
     const absl::Duration start = SystemClock().Monotonic();
+    // A call without trials computes golden, and can be left between chunks.
+    RETURN_IF_ERROR(Untrusted(bench.evaluator->Run(images, {}, hooks.leave).status()));
     const absl::StatusOr<GoldenOutcome> golden_or = bench.evaluator->Golden(images);
     RETURN_IF_ERROR(Untrusted(golden_or.status()));
     const GoldenOutcome& golden = *golden_or;
@@ -294,21 +304,23 @@ absl::Status LeaseRunner::RunGolden(const v1::Lease& lease, const std::function<
       *outcome->mutable_attention() = ToProto(golden.attention);
     }
     workbench_->figures().AddImages(outcome->images(), 0);
-    report(std::move(message));
+    hooks.report(std::move(message));
   }
   return absl::OkStatus();
 }
 
-absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<bool()>& cancelled,
-                                    const std::function<void(v1::OutcomeReport)>& report) {
-  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, cancelled));
+absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const LeaseHooks& hooks) {
+  ASSIGN_OR_RETURN(const Bench bench, Prepare(lease, hooks));
   ASSIGN_OR_RETURN(TrialDraw draw,
                    TrialDraw::Make(bench.campaign, bench.surface, bench.format, lease.trials()));
   TrialBatches batches(&draw, &bench.evaluator->golden_words(), &bench.surface, &lease.trials(),
-                       workbench_->threads());
+                       workbench_->threads(), lease.one_by_one());
   KnownOutcomes known;
   int known_fold = -1;
   for (;;) {
+    if (hooks.leave() || hooks.finish()) {
+      return absl::CancelledError("the lease has ended");
+    }
     absl::StatusOr<std::optional<TrialBatch>> batch;
     {
       const StageTime inject(&workbench_->figures(), Stage::kInject);
@@ -322,14 +334,12 @@ absl::Status LeaseRunner::RunTrials(const v1::Lease& lease, const std::function<
     if (std::exchange(known_fold, fold) != fold) {
       known = KnownOutcomes();
     }
-    RETURN_IF_ERROR(RunBatch(bench, **batch, cancelled, report, known));
+    RETURN_IF_ERROR(RunBatch(bench, **batch, hooks, known));
   }
 }
 
 absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
-                                   const std::function<bool()>& cancelled,
-                                   const std::function<void(v1::OutcomeReport)>& report,
-                                   KnownOutcomes& known) {
+                                   const LeaseHooks& hooks, KnownOutcomes& known) {
   ASSIGN_OR_RETURN(const FoldImages images, bench.images->Fold(batch.fold));
   const EvaluatorStages stages(&workbench_->figures(), bench.evaluator);
   std::vector<TrialRequest> requests;
@@ -340,8 +350,13 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
       requests.push_back({trial.job->job_id(), &trial.faults});
     }
   }
+  std::vector<int64_t> begun;
+  for (const TrialRequest& request : requests) {
+    begun.push_back(request.id);
+  }
+  hooks.begin(begun);
   absl::StatusOr<std::vector<TrialOutcome>> outcomes =
-      bench.evaluator->Run(images, requests, cancelled);
+      bench.evaluator->Run(images, requests, hooks.leave);
   if (!outcomes.ok()) {
     return Untrusted(Annotate(outcomes.status(), absl::StrCat("fold ", batch.fold)));
   }
@@ -356,7 +371,7 @@ absl::Status LeaseRunner::RunBatch(const Bench& bench, const TrialBatch& batch,
     reported->set_job_id(trial.job->job_id());
     FillReport(known.Of(trial.digest, trial.job->job_id()), trial.digest, golden.digest, *reported);
     workbench_->figures().AddImages(reported->images(), reported->inferences());
-    report(std::move(message));
+    hooks.report(std::move(message));
   }
   return absl::OkStatus();
 }

@@ -106,16 +106,15 @@ absl::StatusOr<TrialMeasurement> MeasureAgain(const TrialSetup& setup, Workbench
   ASSIGN_OR_RETURN(const Campaign campaign, ParseCampaign(setup.resolved_json, "campaign"));
   std::vector<v1::TrialReport> reports;
   absl::Status failed;
-  LeaseRunner(&workbench)
-      .Run(
-          lease, [] { return false; },
-          [&](const v1::OutcomeReport& report) {
-            if (report.has_trial()) {
-              reports.push_back(report.trial());
-            } else if (report.has_failure()) {
-              failed = absl::FailedPreconditionError(report.failure().error());
-            }
-          });
+  LeaseHooks hooks;
+  hooks.report = [&](const v1::OutcomeReport& report) {
+    if (report.has_trial()) {
+      reports.push_back(report.trial());
+    } else if (report.has_failure()) {
+      failed = absl::FailedPreconditionError(report.failure().error());
+    }
+  };
+  RETURN_IF_ERROR(LeaseRunner(&workbench).Run(lease, hooks));
   RETURN_IF_ERROR(failed);
   TrialMeasurement measured;
   for (const v1::TrialReport& report : reports) {

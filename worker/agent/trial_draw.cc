@@ -65,8 +65,12 @@ absl::Status TrialDraw::AddCell(const v1::CellSpec& cell) {
 }
 
 TrialBatches::TrialBatches(const TrialDraw* draw, const GoldenWords* golden, const Surface* surface,
-                           const v1::TrialWork* work, int threads)
-    : draw_(draw), golden_(golden), surface_(surface), threads_(std::max(threads, 1)) {
+                           const v1::TrialWork* work, int threads, bool one_by_one)
+    : draw_(draw),
+      golden_(golden),
+      surface_(surface),
+      threads_(std::max(threads, 1)),
+      one_by_one_(one_by_one) {
   std::map<int, Jobs> by_fold;
   for (const v1::TrialJob& job : work->jobs()) {
     by_fold[job.fold()].push_back(&job);
@@ -101,11 +105,15 @@ absl::StatusOr<std::optional<TrialBatch>> TrialBatches::Draw() {
         drawn == 0 ? kFaultyWordsTogether : words / static_cast<int64_t>(drawn) + 1;
     const auto fit =
         static_cast<size_t>(std::max<int64_t>((kFaultyWordsTogether - words) / each, 1));
-    const size_t count = std::min({fit, kTrialsPerThread * threads_, jobs.size() - job_});
+    const size_t most = one_by_one_ ? 1 : kTrialsPerThread * threads_;
+    const size_t count = std::min({fit, most, jobs.size() - job_});
     const auto first = jobs.begin() + static_cast<int64_t>(job_);
     ASSIGN_OR_RETURN(const int64_t touched, DrawTogether(Jobs(first, first + count), &batch));
     words += touched;
     job_ += count;
+    if (one_by_one_) {
+      break;
+    }
   }
   return std::optional<TrialBatch>(std::move(batch));
 }

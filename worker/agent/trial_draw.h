@@ -52,12 +52,13 @@ struct TrialBatch {
 };
 
 // A lease's trials in batches, fold by fold, in their order: as many together as their fault lists
-// fit in memory. While one batch is computed the next is drawn. Thread-compatible.
+// fit in memory, or each by itself. While one batch is computed the next is drawn.
+// Thread-compatible.
 class TrialBatches {
  public:
   // All must outlive this object. `threads` draw at a time.
   TrialBatches(const TrialDraw* draw, const GoldenWords* golden, const Surface* surface,
-               const v1::TrialWork* work, int threads);
+               const v1::TrialWork* work, int threads, bool one_by_one = false);
 
   // Nothing at the end. Errors: as DrawFaults.
   absl::StatusOr<std::optional<TrialBatch>> Next();
@@ -73,6 +74,7 @@ class TrialBatches {
   const GoldenWords* const golden_;
   const Surface* const surface_;
   const int threads_;
+  const bool one_by_one_;
   std::vector<std::pair<int, Jobs>> folds_;
   // Of Draw, which runs on one thread at a time.
   size_t fold_ = 0;

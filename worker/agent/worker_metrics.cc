@@ -30,6 +30,9 @@ std::vector<prometheus::MetricFamily> WorkerMetrics::Collect() const {
       .Sample(static_cast<double>(counts.failed_proofs));
   families.Family("spool_reports", "Reports that the coordinator has not acknowledged.", gauge)
       .Sample(static_cast<double>(sources_.unacknowledged()));
+  families
+      .Family("spool_corrupt_records_total", "Records of the spool whose checksum failed.", counter)
+      .Sample(static_cast<double>(sources_.corrupt_records()));
   if (const std::optional<DeviceMemory> memory = sources_.device_memory(); memory.has_value()) {
     families
         .Family("gpu_memory_used_bytes", "Memory of the device in use, by all processes.", gauge)

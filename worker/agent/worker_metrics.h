@@ -17,6 +17,7 @@ namespace bitquake {
 struct WorkerSources {
   const WorkerFigures* figures = nullptr;                      // must outlive the metrics
   std::function<size_t()> unacknowledged;                      // reports that are kept
+  std::function<int64_t()> corrupt_records;                    // found in the spool
   std::function<std::optional<DeviceMemory>()> device_memory;  // none of a CPU
   std::string device_kind;
 };

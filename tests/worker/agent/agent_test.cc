@@ -22,25 +22,34 @@ class AgentTest : public BenchTest {
     script_.run = [this](const std::function<bool()>& cancelled) {
       began_.Push(true);
       chunk_.Pop();
-      left_.Push(cancelled());
-      return cancelled() ? absl::CancelledError("cancelled") : absl::OkStatus();
+      const bool left = cancelled();
+      left_.Push(left);
+      return left ? absl::CancelledError("cancelled") : absl::OkStatus();
     };
   }
   ~AgentTest() override {
     server_.reset();
     if (runner_.joinable()) {
-      agent_->Drain();
-      chunk_.Push(true);
-      runner_.join();
+      End();
     }
   }
 
-  void Start(absl::Duration drain_grace = absl::ZeroDuration()) {
+  // Whatever it does.
+  void End() {
+    agent_->HandBack();
+    chunk_.Push(true);
+    runner_.join();
+    agent_.reset();
+  }
+
+  void Start(absl::Duration grace = absl::ZeroDuration()) {
     AgentOptions options;
     options.worker_id = "w";
     options.device_kind = "abacus";
-    options.drain_grace = drain_grace;
-    agent_ = std::make_unique<Agent>(stub_.get(), &workbench_, options);
+    options.grace = grace;
+    auto spool = Spool::Open({folder_.Path("spool")});
+    ASSERT_TRUE(spool.ok()) << spool.status();
+    agent_ = std::make_unique<Agent>(stub_.get(), &workbench_, *std::move(spool), options);
     runner_ = std::thread([this] { ended_.Push(agent_->Run()); });
   }
 
@@ -49,6 +58,7 @@ class AgentTest : public BenchTest {
     const auto call = server_->registrations.Pop();
     v1::RegisterResponse response;
     response.set_lease_seconds(lease_seconds);
+    response.set_store(store_);
     call->Reply(response);
     return call->request();
   }
@@ -93,6 +103,7 @@ class AgentTest : public BenchTest {
     EXPECT_EQ(report.campaign_id(), "c1");
   }
 
+  std::string store_ = "store";
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
   std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator(address_);
@@ -191,21 +202,154 @@ TEST_F(AgentTest, AQuarantinedWorkerEnds) {
   EXPECT_EQ(ended_.Pop().code(), absl::StatusCode::kPermissionDenied);
 }
 
-TEST_F(AgentTest, DrainHandsBackWhatWasNotDoneAndWaitsForTheAcknowledgement) {
-  Start(/*drain_grace=*/absl::Seconds(60));
+// Acknowledges what comes until a lease's end, which it returns unacknowledged.
+v1::OutcomeReport AcknowledgeToEnd(IncomingStream& stream, std::vector<int64_t>* trials = nullptr) {
+  for (;;) {
+    const v1::OutcomeReport report = stream.NextOfAll();
+    if (report.has_lease_end()) {
+      return report;
+    }
+    if (report.has_trial() && trials != nullptr) {
+      trials->push_back(report.trial().job_id());
+    }
+    stream.Acknowledge(report.sequence());
+  }
+}
+
+TEST_F(AgentTest, HandBackLeavesTheJobsAtWorkAndWaitsForTheAcknowledgement) {
+  Start(/*grace=*/absl::Seconds(60));
   Registered();
   Leased(TrialLease());
   began_.Pop();
-  agent_->Drain();
-  chunk_.Push(true);
+  agent_->HandBack();
   const auto stream = server_->streams.Pop();
-  const v1::OutcomeReport end = stream->Next();
+  const v1::OutcomeReport end = AcknowledgeToEnd(*stream);
   ExpectOfLease(end);
-  EXPECT_TRUE(end.has_lease_end());
+  EXPECT_FALSE(end.lease_end().lost());
+  EXPECT_TRUE(left_.empty()) << "it is handed back before the chunk has ended";
+  chunk_.Push(true);
+  EXPECT_TRUE(left_.Pop());
   EXPECT_TRUE(ended_.empty());
   stream->Acknowledge(end.sequence());
   EXPECT_TRUE(ended_.Pop().ok());
   EXPECT_TRUE(server_->leases.empty());
+}
+
+TEST_F(AgentTest, DrainEndsTheJobsAtWorkAndHandsBackTheOthers) {
+  Start(/*grace=*/absl::Seconds(60));
+  Registered();
+  v1::Lease lease = TrialLease();
+  AddTrial(lease, 21, 40, 0, 1);  // of another fold
+  Leased(lease);
+  began_.Pop();
+  agent_->Drain();
+  chunk_.Push(true);
+  EXPECT_FALSE(left_.Pop());
+  const auto stream = server_->streams.Pop();
+  std::vector<int64_t> trials;
+  const v1::OutcomeReport end = AcknowledgeToEnd(*stream, &trials);
+  EXPECT_THAT(trials, ElementsAre(20));
+  stream->Acknowledge(end.sequence());
+  EXPECT_TRUE(ended_.Pop().ok());
+  EXPECT_TRUE(began_.empty()) << "the other job was not begun";
+}
+
+TEST_F(AgentTest, DrainEndsInItsGraceTimeThoughNobodyAcknowledges) {
+  Start(/*grace=*/absl::Milliseconds(200));
+  Registered();
+  Leased(ProbeLease());
+  const auto stream = server_->streams.Pop();
+  stream->Next();
+  agent_->Drain();
+  EXPECT_TRUE(ended_.Pop().ok());
+  EXPECT_GT(agent_->outcomes().unacknowledged(), 0u);
+}
+
+TEST_F(AgentTest, ALeaseIsRenewedUntilItsEndIsAcknowledged) {
+  Start();
+  Registered(/*lease_seconds=*/0.03);
+  Leased(ProbeLease());
+  const auto poll = server_->leases.Pop();  // it is done with the lease
+  for (int i = 0; i < 3; ++i) {
+    const auto heartbeat = Holding();
+    EXPECT_THAT(heartbeat->request().lease_ids(), ElementsAre(77));
+    heartbeat->Reply();
+  }
+  const auto stream = server_->streams.Pop();
+  stream->Acknowledge(AcknowledgeToEnd(*stream).sequence());
+  for (;;) {
+    const auto heartbeat = server_->heartbeats.Pop();
+    heartbeat->Reply();
+    if (heartbeat->request().lease_ids().empty()) {
+      break;
+    }
+  }
+}
+
+TEST_F(AgentTest, ALeaseThatIsTakenAwayIsLeftWithoutAHeartbeat) {
+  Start();
+  Registered();
+  Leased(TrialLease());
+  const auto stream = server_->streams.Pop();
+  began_.Pop();
+  stream->TellEnded(76);  // of another nobody knows
+  stream->TellEnded(77);
+  for (int i = 0; i < 2; ++i) {
+    stream->Acknowledge(stream->NextOfAll().sequence());
+  }
+  while (agent_->outcomes().unacknowledged() > 0) {  // else it has read all that it was told
+    std::this_thread::yield();
+  }
+  chunk_.Push(true);
+  EXPECT_TRUE(left_.Pop());
+  EXPECT_TRUE(server_->heartbeats.empty());
+}
+
+TEST_F(AgentTest, AnotherProcessDeliversWhatTheFirstComputedAndKeepsItsLeaseUntilThen) {
+  Start();
+  Registered();
+  Leased(ProbeLease());
+  server_->leases.Pop();  // it is done with the lease, and nothing is acknowledged
+  server_.reset();
+  End();
+  server_ = std::make_unique<ScriptedServer>(address_);
+  Start();
+  const v1::RegisterRequest registered = Registered();
+  EXPECT_THAT(registered.lease_ids(), ElementsAre(77));
+  const auto stream = server_->streams.Pop();
+  EXPECT_TRUE(stream->Next().has_probe());
+  EXPECT_FALSE(stream->Next().lease_end().lost());
+}
+
+TEST_F(AgentTest, ASpoolForAnotherStoreEndsIt) {
+  Start();
+  Registered();
+  Leased(ProbeLease());
+  server_->leases.Pop();
+  server_.reset();
+  End();
+  server_ = std::make_unique<ScriptedServer>(address_);
+  Start();
+  store_ = "another";
+  Registered();
+  const absl::Status ended = ended_.Pop();
+  EXPECT_EQ(ended_.empty() ? ended.code() : absl::StatusCode::kOk,
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(ended.message(), ::testing::HasSubstr("another"));
+  EXPECT_TRUE(server_->streams.empty());
+}
+
+TEST_F(AgentTest, ALostDeviceEndsItWithTheLeaseLost) {
+  script_.run = [](const auto&) { return absl::AbortedError("the device failed: unspecified"); };
+  Start(/*grace=*/absl::Seconds(60));
+  Registered();
+  Leased(TrialLease());
+  const auto stream = server_->streams.Pop();
+  const v1::OutcomeReport end = AcknowledgeToEnd(*stream);
+  ExpectOfLease(end);
+  EXPECT_TRUE(end.lease_end().lost());
+  stream->Acknowledge(end.sequence());
+  EXPECT_EQ(ended_.Pop().code(), absl::StatusCode::kAborted);
 }
 
 TEST_F(AgentTest, DrainEndsALongPoll) {

@@ -26,6 +26,8 @@ struct EvaluatorScript {
   absl::Status create = absl::OkStatus();
   // Instead of the answer, where it is not OK; asked in each Run.
   std::function<absl::Status(const std::function<bool()>& cancelled)> run;
+  // The same of each Run without trials, which computes golden.
+  std::function<absl::Status(const std::function<bool()>& cancelled)> golden;
 };
 
 // Golden's prediction for the image at `place` of a fold: all four bytes differ.

@@ -23,16 +23,18 @@ class LeaseRunnerTest : public BenchTest {
   // What a lease reports, its end included.
   std::vector<v1::OutcomeReport> Run(const v1::Lease& lease) {
     std::vector<v1::OutcomeReport> reports;
-    LeaseRunner(&workbench_)
-        .Run(
-            lease, [this] { return cancelled_; },
-            [&](v1::OutcomeReport report) {
-              EXPECT_EQ(report.lease_id(), lease.lease_id());
-              EXPECT_EQ(report.campaign_id(), lease.campaign().campaign_id());
-              EXPECT_EQ(report.worker_id(), "");
-              EXPECT_EQ(report.sequence(), 0);
-              reports.push_back(std::move(report));
-            });
+    LeaseHooks hooks;
+    hooks.leave = [this] { return cancelled_; };
+    hooks.finish = [this] { return finish_ && !began_.empty() && began_.back() != kPreparing; };
+    hooks.begin = [this](const std::vector<int64_t>& jobs) { began_.push_back(jobs); };
+    hooks.report = [&](v1::OutcomeReport report) {
+      EXPECT_EQ(report.lease_id(), lease.lease_id());
+      EXPECT_EQ(report.campaign_id(), lease.campaign().campaign_id());
+      EXPECT_EQ(report.worker_id(), "");
+      EXPECT_EQ(report.sequence(), 0);
+      reports.push_back(std::move(report));
+    };
+    ended_ = LeaseRunner(&workbench_).Run(lease, hooks);
     return reports;
   }
 
@@ -94,7 +96,11 @@ class LeaseRunnerTest : public BenchTest {
     return MakeFolds(labels, 2, 2418);
   }
 
+  const std::vector<int64_t> kPreparing;
   bool cancelled_ = false;
+  bool finish_ = false;  // after the first jobs at work
+  std::vector<std::vector<int64_t>> began_;
+  absl::Status ended_;
 };
 
 TEST_F(LeaseRunnerTest, AProbeReportsWhatTheWorkbenchFinds) {
@@ -474,6 +480,51 @@ TEST_F(LeaseRunnerTest, ALeaseThatHasEndedReportsNothing) {
   EXPECT_TRUE(Run(TrialLease()).empty());
   EXPECT_TRUE(Run(GoldenLease()).empty());
   EXPECT_TRUE(script_.seen.empty()) << "golden was not begun";
+}
+
+TEST_F(LeaseRunnerTest, GoldenIsLeftBetweenChunks) {
+  script_.golden = [this](const std::function<bool()>& cancelled) {
+    cancelled_ = true;
+    return cancelled() ? absl::CancelledError("cancelled") : absl::OkStatus();
+  };
+  EXPECT_TRUE(Run(GoldenLease()).empty());
+  EXPECT_TRUE(absl::IsCancelled(ended_));
+  EXPECT_TRUE(script_.seen.empty());
+}
+
+TEST_F(LeaseRunnerTest, SaysWhatItBegins) {
+  Outcomes(TrialLease());
+  EXPECT_THAT(began_, ElementsAre(kPreparing, ElementsAre(21), ElementsAre(20, 22)));
+  began_.clear();
+  Outcomes(GoldenLease());
+  EXPECT_THAT(began_, ElementsAre(kPreparing, ElementsAre(11), ElementsAre(11), ElementsAre(10)))
+      << "the first while the model is loaded, too";
+  began_.clear();
+  Outcomes(ProbeLease());
+  EXPECT_THAT(began_, ElementsAre(kPreparing, ElementsAre(5)));
+}
+
+TEST_F(LeaseRunnerTest, SuspectsAreBegunOneByOne) {
+  v1::Lease lease = TrialLease();
+  lease.set_one_by_one(true);
+  EXPECT_EQ(Outcomes(lease).size(), 3u);
+  EXPECT_THAT(began_, ElementsAre(kPreparing, ElementsAre(21), ElementsAre(20), ElementsAre(22)));
+}
+
+TEST_F(LeaseRunnerTest, FinishLeavesWhatIsNotBegun) {
+  finish_ = true;
+  const std::vector<v1::OutcomeReport> reports = Run(TrialLease());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].trial().job_id(), 21);
+  EXPECT_TRUE(absl::IsCancelled(ended_));
+}
+
+TEST_F(LeaseRunnerTest, ALostDeviceIsNoFailureOfAJob) {
+  script_.run = [](const auto&) { return absl::AbortedError("the device failed"); };
+  const std::vector<v1::OutcomeReport> reports = Run(TrialLease());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_TRUE(reports[0].lease_end().lost());
+  EXPECT_TRUE(absl::IsAborted(ended_));
 }
 
 }  // namespace

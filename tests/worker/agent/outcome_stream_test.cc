@@ -21,12 +21,35 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 
 class OutcomeStreamTest : public ::testing::Test {
  protected:
+  OutcomeStreamTest() { Open(); }
+
+  // As a new process of the worker does.
+  void Open(int64_t most_bytes = 1 << 20) {
+    outcomes_.reset();
+    absl::StatusOr<std::unique_ptr<Spool>> spool = Spool::Open({folder_.Path("spool"), most_bytes});
+    ASSERT_TRUE(spool.ok()) << spool.status();
+    OutcomeStreamHooks hooks;
+    hooks.unknown_worker = [this] { unknown_.Push(true); };
+    hooks.lease_ended = [this](int64_t lease) { ended_.Push(lease); };
+    outcomes_ = std::make_unique<OutcomeStream>(stub_.get(), *std::move(spool), hooks);
+    if (claim_) {
+      ASSERT_TRUE(outcomes_->Claim(kOwner).ok());
+    }
+  }
+
   // Reports are told apart by their leases' numbers.
   void Send(int64_t lease) {
     v1::OutcomeReport report;
     report.set_lease_id(lease);
     report.mutable_lease_end();
-    outcomes_.Send(report);
+    outcomes_->Send(report);
+  }
+
+  void SendBegun(int64_t lease, std::vector<int64_t> jobs) {
+    v1::OutcomeReport report;
+    report.set_lease_id(lease);
+    report.mutable_begun()->mutable_job_ids()->Add(jobs.begin(), jobs.end());
+    outcomes_->Send(report);
   }
 
   // The leases of the next reports, which come with the sequence numbers that they were sent with.
@@ -45,8 +68,11 @@ class OutcomeStreamTest : public ::testing::Test {
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
   std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator(address_);
+  const SpoolOwner kOwner = {"store", "w", "abacus"};
+  bool claim_ = true;
   Inbox<bool> unknown_;
-  OutcomeStream outcomes_{stub_.get(), "w", [this] { unknown_.Push(true); }};
+  Inbox<int64_t> ended_;
+  std::unique_ptr<OutcomeStream> outcomes_;
 };
 
 TEST_F(OutcomeStreamTest, WhatIsNotAcknowledgedIsSentAgainInOrderOverANewStream) {
@@ -57,7 +83,7 @@ TEST_F(OutcomeStreamTest, WhatIsNotAcknowledgedIsSentAgainInOrderOverANewStream)
   EXPECT_THAT(Leases(*first, 4), ElementsAre(101, 102, 103, 104));
   first->Acknowledge(3);
   first->Acknowledge(1);
-  ASSERT_TRUE(outcomes_.AwaitUnacknowledged(2, kPatience));
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(2, kPatience));
   first->End(StatusCode::UNAVAILABLE);
 
   const auto second = server_->streams.Pop();
@@ -67,7 +93,7 @@ TEST_F(OutcomeStreamTest, WhatIsNotAcknowledgedIsSentAgainInOrderOverANewStream)
   for (const int64_t sequence : {2, 4, 5}) {
     second->Acknowledge(sequence);
   }
-  EXPECT_TRUE(outcomes_.AwaitUnacknowledged(0, kPatience));
+  EXPECT_TRUE(outcomes_->AwaitUnacknowledged(0, kPatience));
   EXPECT_TRUE(unknown_.empty());
 }
 
@@ -86,7 +112,7 @@ TEST_F(OutcomeStreamTest, ReportsAreKeptWhileTheCoordinatorIsAway) {
   server_.reset();
   Send(102);
   Send(103);
-  EXPECT_FALSE(outcomes_.AwaitUnacknowledged(2, absl::ZeroDuration()));
+  EXPECT_FALSE(outcomes_->AwaitUnacknowledged(2, absl::ZeroDuration()));
   server_ = std::make_unique<ScriptedServer>(address_);
   const auto stream = server_->streams.Pop();
   EXPECT_THAT(Leases(*stream, 3), ElementsAre(101, 102, 103));
@@ -98,7 +124,7 @@ TEST_F(OutcomeStreamTest, ARefusedReportIsDroppedAndTheRestGoesOn) {
   const auto first = server_->streams.Pop();
   EXPECT_THAT(Leases(*first, 2), ElementsAre(101, 102));
   first->Acknowledge(1, "no such job");
-  ASSERT_TRUE(outcomes_.AwaitUnacknowledged(1, kPatience));
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(1, kPatience));
   Send(103);
   EXPECT_THAT(Leases(*first, 1), ElementsAre(103)) << "over the same stream";
   first->End(StatusCode::UNAVAILABLE);
@@ -125,41 +151,147 @@ TEST_F(OutcomeStreamTest, StopEndsItWhileTheCoordinatorIsSilent) {
   EXPECT_THAT(Leases(*stream, 1), ElementsAre(101));
   absl::Notification stopped;
   std::thread stopper([&] {
-    outcomes_.Stop();
+    outcomes_->Stop();
     stopped.Notify();
   });
   EXPECT_TRUE(stopped.WaitForNotificationWithTimeout(kPatience));
   server_.reset();  // lets a Stop go on that waits for it
   stopper.join();
-  EXPECT_TRUE(outcomes_.AwaitUnacknowledged(0, kPatience)) << "nobody waits for what is dropped";
+  EXPECT_TRUE(outcomes_->AwaitUnacknowledged(0, kPatience)) << "nobody waits for what is dropped";
 }
 
 TEST_F(OutcomeStreamTest, StopEndsItWhileTheCoordinatorIsAway) {
   server_.reset();
   Send(101);
-  outcomes_.Stop();
+  outcomes_->Stop();
 }
 
 TEST_F(OutcomeStreamTest, AwaitUnacknowledgedWaitsForSoFew) {
-  EXPECT_TRUE(outcomes_.AwaitUnacknowledged(0, absl::ZeroDuration()));
+  EXPECT_TRUE(outcomes_->AwaitUnacknowledged(0, absl::ZeroDuration()));
   for (const int64_t lease : {101, 102, 103}) {
     Send(lease);
   }
-  EXPECT_TRUE(outcomes_.AwaitUnacknowledged(3, absl::ZeroDuration()));
-  EXPECT_FALSE(outcomes_.AwaitUnacknowledged(2, absl::ZeroDuration()));
+  EXPECT_TRUE(outcomes_->AwaitUnacknowledged(3, absl::ZeroDuration()));
+  EXPECT_FALSE(outcomes_->AwaitUnacknowledged(2, absl::ZeroDuration()));
   Inbox<bool> one_left;
   std::thread waiter(
-      [&] { one_left.Push(outcomes_.AwaitUnacknowledged(1, absl::InfiniteDuration())); });
+      [&] { one_left.Push(outcomes_->AwaitUnacknowledged(1, absl::InfiniteDuration())); });
   const auto stream = server_->streams.Pop();
   EXPECT_THAT(Leases(*stream, 3), ElementsAre(101, 102, 103));
   stream->Acknowledge(2);
-  EXPECT_TRUE(outcomes_.AwaitUnacknowledged(2, kPatience));
+  EXPECT_TRUE(outcomes_->AwaitUnacknowledged(2, kPatience));
   EXPECT_TRUE(one_left.empty());
   stream->Acknowledge(2);  // said twice, it counts once
   stream->Acknowledge(3);
   EXPECT_TRUE(one_left.Pop());
-  EXPECT_FALSE(outcomes_.AwaitUnacknowledged(0, absl::ZeroDuration()));
+  EXPECT_FALSE(outcomes_->AwaitUnacknowledged(0, absl::ZeroDuration()));
   waiter.join();
+}
+
+TEST_F(OutcomeStreamTest, NothingIsSentBeforeTheSpoolIsClaimed) {
+  claim_ = false;
+  Open();
+  Send(101);
+  EXPECT_TRUE(server_->streams.empty());
+  ASSERT_TRUE(outcomes_->Claim(kOwner).ok());
+  EXPECT_EQ(server_->streams.Pop()->Next().lease_id(), 101);
+}
+
+TEST_F(OutcomeStreamTest, WhatAnEarlierProcessLeftIsSentFirstUnderItsNumbers) {
+  Send(101);
+  Send(102);
+  const auto first = server_->streams.Pop();
+  EXPECT_THAT(Leases(*first, 2), ElementsAre(101, 102));
+  first->Acknowledge(1);
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(1, kPatience));
+  Open();
+  EXPECT_THAT(outcomes_->leases(), ElementsAre(102));
+  Send(103);
+  EXPECT_THAT(Leases(*server_->streams.Pop(), 2), ElementsAre(102, 103));
+}
+
+TEST_F(OutcomeStreamTest, LeasesThatAnEarlierProcessLeftOpenEndAsLostOnce) {
+  server_.reset();
+  Send(101);  // ended
+  SendBegun(102, {7});
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    Open();
+  }
+  server_ = std::make_unique<ScriptedServer>(address_);
+  const auto stream = server_->streams.Pop();
+  EXPECT_FALSE(stream->NextOfAll().lease_end().lost());
+  EXPECT_THAT(stream->NextOfAll().begun().job_ids(), ElementsAre(7));
+  const v1::OutcomeReport end = stream->NextOfAll();
+  EXPECT_EQ(end.lease_id(), 102);
+  EXPECT_TRUE(end.lease_end().lost());
+  stream->Acknowledge(end.sequence());
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(2, kPatience)) << "there is no other end";
+}
+
+TEST_F(OutcomeStreamTest, ReportsForAnotherStoreAreNotSent) {
+  server_.reset();
+  Send(101);
+  claim_ = false;
+  Open();
+  server_ = std::make_unique<ScriptedServer>(address_);
+  EXPECT_EQ(outcomes_->Claim({"another", "w", "abacus"}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  Send(102);
+  outcomes_->Stop();
+  EXPECT_TRUE(server_->streams.empty());
+}
+
+TEST_F(OutcomeStreamTest, AFullSpoolHasNoRoomUntilSomethingIsAcknowledged) {
+  Open(/*most_bytes=*/100);
+  EXPECT_TRUE(outcomes_->AwaitRoom());
+  for (const int64_t lease : {101, 102, 103}) {
+    Send(lease);
+  }
+  Inbox<bool> room;
+  std::thread waiter([&] { room.Push(outcomes_->AwaitRoom()); });
+  const auto stream = server_->streams.Pop();
+  EXPECT_THAT(Leases(*stream, 3), ElementsAre(101, 102, 103));
+  EXPECT_TRUE(room.empty());
+  stream->Acknowledge(1);
+  stream->Acknowledge(2);
+  EXPECT_TRUE(room.Pop());
+  waiter.join();
+}
+
+TEST_F(OutcomeStreamTest, WhoHurriesDoesNotWaitForRoom) {
+  Open(/*most_bytes=*/1);
+  Send(101);
+  std::thread waiter([&] { EXPECT_FALSE(outcomes_->AwaitRoom()); });
+  outcomes_->Hurry();
+  waiter.join();
+}
+
+TEST_F(OutcomeStreamTest, WhatIsAtWorkIsSaidAgainOverEveryStreamUntilItsLeaseEnds) {
+  SendBegun(101, {7, 8});
+  auto stream = server_->streams.Pop();
+  EXPECT_THAT(stream->NextOfAll().begun().job_ids(), ElementsAre(7, 8));
+  stream->Acknowledge(1);
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(0, kPatience));
+  stream->End(StatusCode::UNAVAILABLE);
+  stream = server_->streams.Pop();
+  EXPECT_THAT(stream->NextOfAll().begun().job_ids(), ElementsAre(7, 8)) << "to another process";
+  stream->Acknowledge(1);
+  Send(102);
+  EXPECT_TRUE(stream->NextOfAll().has_lease_end());
+  stream->Acknowledge(2);
+  ASSERT_TRUE(outcomes_->AwaitUnacknowledged(0, kPatience));
+  stream->End(StatusCode::UNAVAILABLE);
+  Send(103);
+  EXPECT_EQ(server_->streams.Pop()->NextOfAll().lease_id(), 103);
+}
+
+TEST_F(OutcomeStreamTest, ALeaseThatWasTakenAwayIsTold) {
+  Send(101);
+  const auto stream = server_->streams.Pop();
+  stream->Next();
+  stream->TellEnded(77);
+  EXPECT_EQ(ended_.Pop(), 77);
+  EXPECT_EQ(outcomes_->unacknowledged(), 1u);
 }
 
 }  // namespace

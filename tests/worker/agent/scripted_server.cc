@@ -26,9 +26,26 @@ void IncomingStream::OnReadDone(bool ok) {
   StartRead(&read_);
 }
 
+v1::OutcomeReport IncomingStream::Next() {
+  for (;;) {
+    v1::OutcomeReport report = NextOfAll();
+    if (!report.has_begun()) {
+      return report;
+    }
+  }
+}
+
 void IncomingStream::Acknowledge(int64_t sequence, const std::string& error) {
+  write_.Clear();
   write_.set_sequence(sequence);
   write_.set_error(error);
+  StartWrite(&write_);
+  EXPECT_TRUE(written_.Pop());
+}
+
+void IncomingStream::TellEnded(int64_t lease) {
+  write_.Clear();
+  write_.set_ended_lease_id(lease);
   StartWrite(&write_);
   EXPECT_TRUE(written_.Pop());
 }

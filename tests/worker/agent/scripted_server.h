@@ -46,10 +46,14 @@ class Call {
 class IncomingStream : public grpc::ServerBidiReactor<v1::OutcomeReport, v1::OutcomeAck>,
                        public std::enable_shared_from_this<IncomingStream> {
  public:
-  // The next report; waits.
-  v1::OutcomeReport Next() { return reports_.Pop(); }
+  // The next report that is more than word of what is at work; waits.
+  v1::OutcomeReport Next();
+  // The next report.
+  v1::OutcomeReport NextOfAll() { return reports_.Pop(); }
   // Returns when it is written.
   void Acknowledge(int64_t sequence, const std::string& error = "");
+  // Of a lease that was taken away.
+  void TellEnded(int64_t lease);
   void End(grpc::StatusCode code);
   // Says nothing even when the worker has said all; otherwise that ends the stream well.
   void StaySilent();

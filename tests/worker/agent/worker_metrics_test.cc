@@ -17,6 +17,7 @@ class WorkerMetricsTest : public ::testing::Test {
     WorkerSources sources;
     sources.figures = &figures_;
     sources.unacknowledged = [] { return size_t{7}; };
+    sources.corrupt_records = [] { return int64_t{3}; };
     sources.device_memory = [this] { return memory_; };
     sources.device_kind = "abacus";
     return prometheus::TextSerializer().Serialize(WorkerMetrics(std::move(sources)).Collect());
