@@ -138,7 +138,7 @@ absl::Status Serve(const Flags& flags) {
         http,
         HttpServer::Start(http_options, std::make_shared<CoordinatorMetrics>(std::move(sources))));
     pages.AddTo(*http);
-    spdlog::info("metrics and campaigns on port {}", http->port());
+    spdlog::info("campaigns and metrics on port {}", http->port());
   }
   absl::Cleanup end_streams = [&] { pages.Stop(); };
   spdlog::info("version {}, database {}, listening on {} (port {})", kVersion, flags.database,

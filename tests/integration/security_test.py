@@ -299,11 +299,13 @@ class Security(bitquake.Case):
                 return error.code
 
         self.assertEqual([get("/healthz"), get("/readyz")], [200, 200])
-        self.assertEqual(get("/metrics"), 401)
-        self.assertEqual(get("/metrics", "Bearer wrong"), 401)
-        self.assertEqual(get("/metrics", f"Bearer {tokens['worker']}"), 403)
-        self.assertEqual(get("/metrics", f"Bearer {tokens['viewer']}"), 200)
-        self.assertEqual(get("/metrics", f"Bearer {tokens['submitter']}"), 200)
+        for page in ("/metrics", "/campaigns"):
+            self.assertEqual(get(page), 401)
+            self.assertEqual(get(page, "Bearer wrong"), 401)
+            self.assertEqual(get(page, f"Bearer {tokens['worker']}"), 403)
+            self.assertEqual(get(page, f"Bearer {tokens['viewer']}"), 200)
+            self.assertEqual(get(page, f"Bearer {tokens['submitter']}"), 200)
+        self.assertEqual([get("/campaigns/none"), get("/campaigns/none/events")], [401, 401])
         password = base64.b64encode(f"me:{tokens['viewer']}".encode()).decode()
         self.assertEqual(get("/metrics", f"Basic {password}"), 200)
         make(self.dir, "--revoke", "viewer")
