@@ -300,7 +300,7 @@ class Coordinator {
 
   // coordinator_figures.cc
   absl::Status GatherFigures(Database& db, CoordinatorFigures& figures);
-  absl::StatusOr<std::vector<CampaignFigures>> OpenCampaigns(Database& db);
+  absl::StatusOr<std::vector<CampaignFigures>> FiguresOfCampaigns(Database& db);
   // What one worker would need for so many of a campaign's jobs; empty if that is not known.
   absl::StatusOr<std::optional<absl::Duration>> WorkOf(Database& db, const std::string& campaign,
                                                        int64_t jobs);

@@ -24,7 +24,7 @@ absl::Status Coordinator::GatherFigures(Database& db, CoordinatorFigures& figure
   }
   const absl::Duration start = clock_->Monotonic();
   if (start >= figures_due_) {
-    ASSIGN_OR_RETURN(campaign_figures_, OpenCampaigns(db));
+    ASSIGN_OR_RETURN(campaign_figures_, FiguresOfCampaigns(db));
     const absl::Duration end = clock_->Monotonic();
     figures_due_ = end + kShare * (end - start);
   }
@@ -32,7 +32,7 @@ absl::Status Coordinator::GatherFigures(Database& db, CoordinatorFigures& figure
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<CampaignFigures>> Coordinator::OpenCampaigns(Database& db) {
+absl::StatusOr<std::vector<CampaignFigures>> Coordinator::FiguresOfCampaigns(Database& db) {
   std::vector<std::string> open;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id FROM campaigns WHERE state IN ('probing', 'running', 'paused') ORDER BY ordinal "
