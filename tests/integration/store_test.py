@@ -9,7 +9,7 @@ import unittest
 import bitquake
 
 CAMPAIGN = bitquake.campaign(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name,
-                             ber=[1e-5, 1e-2], trials=10)
+                             ber=[1e-2], trials=8, images={"first": 80}, folds=2)
 
 
 class Store(bitquake.Case):
@@ -65,7 +65,7 @@ class Store(bitquake.Case):
         changed = self.folder / "changed.db"
         shutil.copy(self.database, changed)
         with contextlib.closing(sqlite3.connect(changed)) as database:
-            database.execute("UPDATE campaigns SET resolved = replace(resolved, '1e-05', '2e-05')")
+            database.execute("UPDATE campaigns SET resolved = replace(resolved, '0.01', '0.02')")
             database.commit()
         out, error = self.server_command("--db", changed, "--check", code=1)
         self.assertIn("table campaigns, row", out)
