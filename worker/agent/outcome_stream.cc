@@ -38,7 +38,11 @@ OutcomeStream::~OutcomeStream() { Stop(); }
 absl::Status OutcomeStream::Claim(const SpoolOwner& owner) {
   absl::MutexLock lock(&mutex_);
   claimed_ = false;
+  const bool left = !spool_->recovered().empty();
   RETURN_IF_ERROR(spool_->Claim(owner));
+  if (left && spool_->recovered().empty()) {
+    unacknowledged_.clear();  // set aside
+  }
   worker_id_ = owner.worker;
   if (!std::exchange(recovered_, true)) {
     Recover();
@@ -49,8 +53,7 @@ absl::Status OutcomeStream::Claim(const SpoolOwner& owner) {
 
 // Of leases that the process before this one left, some jobs may have been at work when it died.
 void OutcomeStream::Recover() {
-  if (spool_->recovered().empty()) {
-    unacknowledged_.clear();  // set aside
+  if (unacknowledged_.empty()) {
     return;
   }
   spdlog::info("spool: delivering {} reports of the process before", unacknowledged_.size());

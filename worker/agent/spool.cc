@@ -153,7 +153,7 @@ absl::Status Spool::Claim(const SpoolOwner& owner) {
         "; start that worker on its server to deliver them, name another folder with --spool, or "
         "delete this one: then their jobs are computed again"));
   }
-  if (owner.device_kind != owner_.device_kind && !live_.empty()) {
+  if (owner.device_kind != owner_.device_kind && !live_.empty() && !owner_.device_kind.empty()) {
     spdlog::warn("spool {}: {} reports were computed on '{}', this is '{}'; set aside in {}",
                  options_.folder, live_.size(), owner_.device_kind, owner.device_kind,
                  Path("other-device"));

@@ -189,9 +189,12 @@ TEST_F(OutcomeStreamTest, AwaitUnacknowledgedWaitsForSoFew) {
 }
 
 TEST_F(OutcomeStreamTest, NothingIsSentBeforeTheSpoolIsClaimed) {
+  server_.reset();
+  Send(101);
   claim_ = false;
   Open();
-  Send(101);
+  server_ = std::make_unique<ScriptedServer>(address_);
+  EXPECT_FALSE(outcomes_->AwaitUnacknowledged(0, absl::Milliseconds(500)));
   EXPECT_TRUE(server_->streams.empty());
   ASSERT_TRUE(outcomes_->Claim(kOwner).ok());
   EXPECT_EQ(server_->streams.Pop()->Next().lease_id(), 101);
