@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <regex>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -125,7 +123,7 @@ TEST(Columns, AreShortAndHoldTheTexts) {
   EXPECT_EQ(ColumnsJson(table),
             R"({"rows":4,"columns":{"text":{"of":["c\"","a,b"],"at":"0,1,0,1"},"same":)"
             R"({"of":["s"]},"number":"0,0.1,0.2,0.30000000000000004","few":)"
-            R"({"of":["","0.12345678901234568"],"at":"0,1,0,1"}}})");
+            R"(",0.12345678901234568,,0.12345678901234568"}})");
   EXPECT_EQ(CsvOf(Json::parse(ColumnsJson(table))), ToCsv(table));
   EXPECT_EQ(CsvOf(Json::parse(ColumnsJson(table, {}))), "text,same,number,few\n");
 }
@@ -133,7 +131,6 @@ TEST(Columns, AreShortAndHoldTheTexts) {
 TEST(Page, HoldsTheNumbersOfTheFiles) {
   const CampaignReport report = MadeUpReport();
   const std::string page = PageOf(report);
-  std::smatch found;
   const size_t start = page.find("id=\"data\">") + strlen("id=\"data\">");
   const Json data = Json::parse(page.substr(start, page.find("</script>", start) - start));
   const Derivation derivation = DerivationOf(report.resolved_json);
@@ -166,7 +163,7 @@ TEST(Page, SaysWhatItHasNoDataFor) {
   EXPECT_THAT(page, HasSubstr("id=\"heads\" hidden>"));
   EXPECT_THAT(page, HasSubstr("Heads and blocks: it needs cells of granularity `head`."));
   EXPECT_THAT(page, HasSubstr("Thresholds: it needs a target with two bit-error rates or more."));
-  EXPECT_THAT(page, Not(HasSubstr("What it took: ")));
+  EXPECT_THAT(page, HasSubstr("data-absent=\"costs\" hidden>"));
 }
 
 TEST(Page, OfACampaignThatHasJustBegunIsAPage) {
@@ -190,10 +187,8 @@ TEST(Page, NamesStayText) {
   }
   const std::string page = OwnPartOf(report);
   const std::string plain = OwnPartOf(MadeUpReport());
-  for (const std::string markup : {"<script", "</script", "<!--", "onload=\"", "<section", "<td"}) {
-    if (markup != "<section" && markup != "<td") {
-      EXPECT_EQ(Count(page, markup), Count(plain, markup)) << markup;
-    }
+  for (const std::string markup : {"<script", "</script", "<!--", "onload=\""}) {
+    EXPECT_EQ(Count(page, markup), Count(plain, markup)) << markup;
   }
   EXPECT_THAT(page, HasSubstr("&lt;/script&gt;&lt;script&gt;alert(&#39;x&#39;)"));
 }
