@@ -102,11 +102,10 @@ std::string Progress::Frame() const {
   const size_t width = TerminalWidth(options_.fd) - 1;
   const absl::Time now = absl::Now();
   if (away_since_ < now) {
-    return FitText(
-        absl::StrCat(status_.name, status_.name.empty() ? "" : "  ", "waiting for the server, ",
-                     DurationText(absl::ToDoubleSeconds(now - away_since_)),
-                     "; Ctrl-C ends the wait"),
-        width);
+    return FitText(absl::StrCat("waiting for the server, ",
+                                DurationText(absl::ToDoubleSeconds(now - away_since_)),
+                                "; Ctrl-C ends the wait  ", status_.name),
+                   width);
   }
   return ProgressText(status_, now - known_at_, width, options_.colour);
 }

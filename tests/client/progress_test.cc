@@ -110,8 +110,8 @@ TEST(Progress, AServerThatIsAwayIsSaidOnceAndWhenItIsBack) {
   progress.Away("the server is away");
   progress.Away("the server is away");
   EXPECT_THAT(screen.Next(),
-              StartsWith("\rthe server is away\x1b[K\ndemo  waiting for the server"));
-  EXPECT_THAT(screen.Next(), StartsWith("\rdemo  waiting for the server, "));  // counts the seconds
+              StartsWith("\rthe server is away\x1b[K\nwaiting for the server, "));
+  EXPECT_THAT(screen.Next(), StartsWith("\rwaiting for the server, "));  // counts the seconds
   progress.Show(Status(2));
   std::string frame;
   do {

@@ -38,11 +38,14 @@ class Proxy:
             threading.Thread(target=self.down, args=(client, server), daemon=True).start()
 
     def up(self, client, server):
-        while piece := client.recv(65536):
-            if self.text in piece:
-                self.seen.set()  # from here on nothing comes back
-                self.listener.close()
-            server.sendall(piece)
+        try:
+            while piece := client.recv(65536):
+                if self.text in piece:
+                    self.seen.set()  # from here on nothing comes back
+                    self.listener.close()
+                server.sendall(piece)
+        except OSError:  # the other direction hung up
+            pass
 
     def down(self, client, server):
         try:
@@ -50,9 +53,11 @@ class Proxy:
                 if self.seen.is_set():
                     break  # the server has answered: the campaign is stored
                 client.sendall(piece)
-        except OSError:
+            client.shutdown(socket.SHUT_RDWR)
+        except OSError:  # the client went first
             pass
-        client.shutdown(socket.SHUT_RDWR)
+        client.close()
+        server.close()
 
     def close(self):
         self.listener.close()

@@ -144,7 +144,7 @@ class Zsh(Case):
         try:
             def until(mark):
                 text = ""
-                while mark not in text:
+                while not re.search(mark, text, re.DOTALL):
                     if not select.select([master], [], [], 60)[0]:
                         raise AssertionError(f"no {mark!r} in {text!r}")
                     text += os.read(master, 65536).decode()
@@ -152,11 +152,10 @@ class Zsh(Case):
 
             os.write(master, b"autoload -Uz compinit; compinit -u; LISTMAX=1000; setopt autolist; "
                              b"bindkey '^I' complete-word; source <(bitquake completion zsh); echo so''urced\n")
-            until("sourced\r\n")
-            os.write(master, line.encode() + b"\t\t")
-            # Ends the line without running it; zsh has then written all of its offers.
-            os.write(master, b"\x03echo en''ded\n")
-            return until("ended\r\n")
+            until("sourced\r\n.*ready> ")
+            # What is typed behind the tabs is shown when zsh has written all of its offers.
+            os.write(master, line.encode() + b"\t\tQQ")
+            return until("QQ")
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
