@@ -198,6 +198,13 @@ def messages():
                         f"counts {{ {counts} }} flips: 2 flips_per_bit: [1, 1] faults_digest: "
                         f"'{DIGEST}' folds {{ fold: 0 counts {{ {counts} }} digest: '{DIGEST}' "
                         "device_kind: 'cpu' correct: '\\037' same: '\\017' }"),
+        # What no honest peer says, and what once ended the process.
+        "nameless": encode(0, "OutcomeReport",
+                           head + """probe { config_json: '{"architecture": 5}' }"""),
+        "endless_fold": encode(1, "TrialRecord", "finished: true folds { counts { images: "
+                               "1152921504606846976 } correct: '\\037' }"),
+        "negative_fold": encode(1, "TrialRecord", "finished: true folds { counts { images: -9 } "
+                                "same: '\\037' }"),
         "status": encode(2, "CampaignStatus", "campaign_id: 'c' name: 'n' state: 2 jobs_total: 9 "
                          "worst_cell { model: 'm' format: 'int8' target: 't' ber: 1e-6 "
                          "half_width: 0.5 } poison_errors: 'e'"),
@@ -217,15 +224,18 @@ def messages():
         "images { outcomes { cell: 0 trial: 1 fold: 0 images: 8 correct: '\\037' same: '\\017' } }",
         "attention { trials { cell: 0 trial: 1 attention { heads: 1 sums: [1.5, 2.5] } } }",
     ]
-    stream = b""
-    for text in batches:
-        _, data = encode(3, "ResultBatch", text)
-        size = len(data)
-        while size > 127:
-            stream += bytes([size & 127 | 128])
-            size >>= 7
-        stream += bytes([size]) + data
-    write("grpc_messages/results", b"\3" + stream)
+    counted_to_the_brim = batches[1].replace("images: 8", "images: 9223372036854775807")
+    for name, parts in {"results": batches,
+                        "overflow": [batches[0], counted_to_the_brim]}.items():
+        stream = b""
+        for text in parts:
+            _, data = encode(3, "ResultBatch", text)
+            size = len(data)
+            while size > 127:
+                stream += bytes([size & 127 | 128])
+                size >>= 7
+            stream += bytes([size]) + data
+        write(f"grpc_messages/{name}", b"\3" + stream)
 
 
 def campaigns():

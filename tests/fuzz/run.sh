@@ -36,7 +36,7 @@ gather_seeds() {
   rm -rf "$folder"
   mkdir -p "$folder"
   for seed in "$@"; do
-    find "$seed" -type f | while read -r file; do
+    find "$seed" -type f ! -name '*.error' | while read -r file; do
       cp "$file" "$folder/$(sha1sum "$file" | cut -c 1-12).$(basename "$file")"
     done
   done
