@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -225,7 +224,8 @@ absl::Status Client::Watch(const std::string& id,
   request.set_campaign_id(id);
   RETURN_IF_ERROR(impl_->settings);
   const SystemClock clock;
-  std::optional<absl::Duration> give_up;  // set while the server is away
+  bool is_away = false;    // the server is
+  absl::Duration give_up;  // then: when
   Backoff backoff({}, RandomNumber());
   for (;;) {
     grpc::ClientContext context;
@@ -240,7 +240,7 @@ absl::Status Client::Watch(const std::string& id,
     v1::CampaignStatus message;
     bool ended = false;
     while (stream->Read(&message)) {
-      give_up.reset();
+      is_away = false;
       backoff.Reset();
       const CampaignStatus now = FromProto(message);
       ended = now.ended();
@@ -257,12 +257,12 @@ absl::Status Client::Watch(const std::string& id,
     if (ended || (!status.ok() && !absl::IsUnavailable(status))) {
       return status;
     }
-    if (!give_up.has_value()) {
+    if (!std::exchange(is_away, true)) {
       give_up = clock.Monotonic() + impl_->options.patience;
       away();
     }
     const absl::Duration wait = backoff.Next();
-    if (clock.Monotonic() + wait > *give_up) {
+    if (clock.Monotonic() + wait > give_up) {
       return status;
     }
     impl_->Pause(wait);

@@ -120,17 +120,6 @@ absl::StatusOr<Json> AskWorker(const Flags& flags, bool quiet) {
   }
   RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"), quiet));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(outcome));
-// Whether the credentials that a server would be shown are in order.
-std::vector<Check> CredentialChecks(const ConnectionOptions& server) {
-  std::vector<Check> checks;
-  for (const CredentialFinding& finding : CheckCredentials(server, absl::Now())) {
-    checks.push_back(
-        {finding.path.empty() ? finding.what : absl::StrCat(finding.what, " ", finding.path),
-         finding.good ? Check::Verdict::kGood : Check::Verdict::kBad, finding.text, ""});
-  }
-  return checks;
-}
-
   return Json::parse(text);
 }
 
