@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "server/service/address.h"
+#include "server/service/limits.h"
 #include "tests/channel/credentials.h"
 #include "tests/server/cluster.h"
 #include "tests/server/service/served.h"
