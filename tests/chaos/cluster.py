@@ -23,9 +23,9 @@ PATIENCE = 600  # seconds after which a wait says that it hangs
 LEASE = 1.0     # seconds
 SERVER_FLAGS = ("--lease-seconds", str(LEASE), "--lease-work-seconds", "0.3", "--max-lease-jobs", "6")
 
-# Many small jobs, of 4 images each.
+# Many small jobs: 4 images each, from one of the last blocks on.
 CAMPAIGN = {"name": "chaos", "seed": 7, "models": [MODEL.name], "dataset": DATA.name,
-            "formats": ["int8"], "granularities": ["model", {"block": {"blocks": [0, 7]}}],
+            "formats": ["int8"], "granularities": [{"block": {"blocks": [5, 6, 7]}}],
             "ber": [1e-6, 1e-3, 1e-2], "trials": 20, "images": {"first": 12}, "folds": 3}
 
 

@@ -62,7 +62,7 @@ class Disturber:
 
     def next(self, campaign):
         """One disturbance. False if the campaign ended first."""
-        victim = self.random.choices(("server", "worker", "client"), weights=(60, 16, 24))[0]
+        victim = self.random.choices(("server", "worker", "client"), weights=(64, 12, 24))[0]
         worker = self.random.choice(WORKERS)
         if victim == "worker" and worker not in self.registered:
             victim = "server"  # one that is only starting would be killed for little
