@@ -107,8 +107,9 @@ class PowerLossTest : public testing::Test {
     prepare(*db);
     auto coordinator = Coordinator::Start(*std::move(db), &clock, {});
     ASSERT_TRUE(coordinator.ok()) << coordinator.status();
-    Pending<absl::Duration> registered;
-    (*coordinator)->Register({"worker", "first", "host", "0.1.0", "cpu"}, registered.Callback());
+    Pending<Registration> registered;
+    (*coordinator)
+        ->Register({"worker", "first", "host", "0.1.0", "cpu"}, /*kept=*/{}, registered.Callback());
     ASSERT_TRUE(registered.Get().ok());
     Pending<std::string> id;
     (*coordinator)->Submit(*ParseCampaign(kCampaign, "test"), "request", id.Callback());
