@@ -106,7 +106,7 @@ class AgentTest : public BenchTest {
   std::string store_ = "store";
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
-  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator(address_);
+  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator({address_}).value();
   Inbox<bool> began_;
   Inbox<bool> chunk_;
   Inbox<bool> left_;  // whether the evaluator was told to leave its lease

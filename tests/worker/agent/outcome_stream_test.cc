@@ -67,7 +67,7 @@ class OutcomeStreamTest : public ::testing::Test {
   ScratchFolder folder_;
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
-  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator(address_);
+  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator({address_}).value();
   const SpoolOwner kOwner = {"store", "w", "abacus"};
   bool claim_ = true;
   Inbox<bool> unknown_;
