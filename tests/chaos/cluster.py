@@ -98,6 +98,7 @@ class Cluster:
         self.environment = {key: value for key, value in os.environ.items()
                             if not key.startswith("BITQUAKE_SERVER")}
         self.environment["XDG_CACHE_HOME"] = str(self.folder / "cache")
+        self.environment["XDG_STATE_HOME"] = str(self.folder / "state")  # spools
         self.file = self.folder / "chaos.json"
         self.file.write_text(json.dumps(CAMPAIGN))
 
