@@ -64,11 +64,11 @@ def run_damaged_database(folder, mutants=(), say=print):
             raise Failure("the server did not end well")
         with sqlite3.connect(cluster.database) as db:
             (size,) = db.execute("PRAGMA page_size").fetchone()
-            (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'leases'"
+            (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'outcomes'"
                                  ).fetchone()
         db.close()
         if "harmless" not in mutants:
-            # The header of the first page of leases: what kind of page it is.
+            # The header of the first page of outcomes: what kind of page it is.
             flip_a_bit(cluster.database, (page - 1) * size)
         ready = cluster.launch_server().readline()
         if ready:

@@ -202,10 +202,12 @@ class Proxy(grpc.GenericRpcHandler):
         try:
             for data in call:
                 answer = method.reply.FromString(data)
-                report = sent[answer.sequence]
-                self.ledger.acknowledge(report, answer.error)
-                self.observe(Event("acknowledgement", method.name, report.worker_id, report, answer))
-                answered += 1
+                if answer.sequence:  # else it says that a lease has ended
+                    report = sent[answer.sequence]
+                    self.ledger.acknowledge(report, answer.error)
+                    self.observe(Event("acknowledgement", method.name, report.worker_id, report,
+                                       answer))
+                    answered += 1
                 if fault in ("cut", "lose reply") and answered > size:
                     context.abort(LOST, f"chaos: {fault}")
                 while not forged.empty():
