@@ -23,6 +23,7 @@ void AddSchema(CLI::App& app, Session&) {
 void AddVersion(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("version", "Print the version");
   AddJsonFlag(*command, session);
+  command->footer("Example: bitquake version --json");
   command->callback([&session] {
     if (session.flags.json) {
       std::cout << nlohmann::json{{"version", kVersion}}.dump() << "\n";

@@ -122,9 +122,10 @@ std::string UsageError(const CLI::App& program, const CLI::ParseError& error) {
                         "; `bitquake --help` lists all commands");
   }
   const CommandSpec command = DescribeCommand(*parsed.front());
+  // Its get_name() is the command's, not "ExtrasError".
+  const bool extra = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
   return absl::StrCat(command.name, ": ",
-                      error.get_name() == "ExtrasError" ? Unexpected(error.what(), command)
-                                                        : Explained(command, error),
+                      extra ? Unexpected(error.what(), command) : Explained(command, error),
                       "; see `bitquake ", command.name, " --help`");
 }
 

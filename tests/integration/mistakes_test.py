@@ -77,9 +77,9 @@ COMMAND_LINES = {
 
 
 class Case(bitquake.Case):
-    def told(self, code, place, remedy, *arguments, patience=60):
+    def told(self, code, place, remedy, *arguments):
         """The command fails with this code, and one line that holds place and remedy; returns it."""
-        _, error = self.call(*arguments, code=code, patience=patience)
+        _, error = self.call(*arguments, code=code)
         self.assertRegex(error, "(?m)^bitquake: ")
         self.assertIn(place, error)
         lines = [line for line in error.splitlines() if place in line]

