@@ -8,7 +8,6 @@
 #include "common/base/build_info.h"
 #include "tests/worker/agent/bench.h"
 #include "tests/worker/agent/scripted_server.h"
-#include "worker/agent/channel.h"
 
 namespace bitquake {
 namespace {
@@ -106,7 +105,7 @@ class AgentTest : public BenchTest {
   std::string store_ = "store";
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
-  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator({address_}).value();
+  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectTo(address_);
   Inbox<bool> began_;
   Inbox<bool> chunk_;
   Inbox<bool> left_;  // whether the evaluator was told to leave its lease

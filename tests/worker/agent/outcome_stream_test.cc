@@ -9,7 +9,6 @@
 #include "absl/synchronization/notification.h"
 #include "tests/worker/agent/scripted_server.h"
 #include "tests/worker/data/scratch.h"
-#include "worker/agent/channel.h"
 
 namespace bitquake {
 namespace {
@@ -67,7 +66,7 @@ class OutcomeStreamTest : public ::testing::Test {
   ScratchFolder folder_;
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
-  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectToCoordinator({address_}).value();
+  std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectTo(address_);
   const SpoolOwner kOwner = {"store", "w", "abacus"};
   bool claim_ = true;
   Inbox<bool> unknown_;

@@ -5,7 +5,17 @@
 #include <chrono>
 #include <utility>
 
+#include "worker/agent/channel.h"
+
 namespace bitquake {
+
+std::unique_ptr<v1::WorkerService::Stub> ConnectTo(const std::string& address) {
+  ConnectionOptions options;
+  options.address = address;
+  auto stub = ConnectToCoordinator(options);
+  EXPECT_TRUE(stub.ok()) << stub.status();
+  return *std::move(stub);
+}
 
 void IncomingStream::Begin() {
   self_ = shared_from_this();

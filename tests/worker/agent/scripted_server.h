@@ -13,6 +13,9 @@
 
 namespace bitquake {
 
+// As a worker connects.
+std::unique_ptr<v1::WorkerService::Stub> ConnectTo(const std::string& address);
+
 // A call that waits for its answer. Dropped without one, it fails as if the coordinator had died.
 template <typename Request, typename Response>
 class Call {
