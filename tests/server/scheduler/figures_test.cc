@@ -156,8 +156,8 @@ TEST(Figures, CountJobsThatWereSetAside) {
   EXPECT_THAT(now.campaigns, IsEmpty()) << "done, with jobs set aside";
 }
 
-// A full disk takes a whole transaction back, and with it what others in it had counted.
-TEST(Figures, CountOnlyWhatWasCommitted) {
+// Two outcomes share a transaction, and the disk has no space for one of them.
+TEST(Figures, CountWhatWasCommittedAndNoMore) {
   TestCoordinator coordinator;
   TestWorker worker(&coordinator, "w");
   coordinator.Submit(kManyTrials);
@@ -181,10 +181,11 @@ TEST(Figures, CountOnlyWhatWasCommitted) {
                         });
   }
   release.Notify();
-  EXPECT_FALSE(replies[0].Get().ok());
-  EXPECT_FALSE(replies[1].Get().ok());
-  EXPECT_EQ(coordinator->counters().outcomes, 0);
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+  EXPECT_TRUE(replies[0].Get().ok());
+  EXPECT_EQ(replies[1].Get().status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 1);
+  EXPECT_EQ(coordinator->counters().outcomes, 1);
+  EXPECT_EQ(coordinator->counters().images, kFoldImages[trials->jobs[0].fold]);
 }
 
 }  // namespace
