@@ -14,7 +14,7 @@ import urllib.request
 import bitquake
 import slow_model
 
-CAMPAIGN = dict(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name, images={"first": 200},
+CAMPAIGN = dict(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name, images={"first": 40},
                 folds=1, trials=40, ber=[1e-5, 1e-3], formats=["int8"])
 
 
@@ -73,7 +73,7 @@ class WorkerFaults(bitquake.Case):
 
     def at_work(self, campaign, worker):
         """Returns when the worker has just begun trials of a lease that is not its first."""
-        self.await_jobs(self.address, 10)
+        self.await_jobs(self.address, 5)
         self.await_output(worker, r"jobs begin", after=len(self.output(worker)))
 
     def costs_nothing(self, campaign, worker):

@@ -92,8 +92,8 @@ class Evaluator {
   // Runs `trials` on `fold`: for each, patches the words, runs the images, undoes the patch.
   // Afterwards proves that all words equal golden's and that a few images' logits equal golden's
   // bit for bit (the canary), and only then returns the outcomes, in the order of `trials`.
-  // `cancelled` is asked between chunks. Errors: DataLoss if a proof fails (realised flips differ
-  // from the wanted, words or canary differ): the evaluator must not be used again; Cancelled.
+  // `cancelled` is asked between chunks. Errors: DataLoss if a proof fails (flips differ from the
+  // wanted, words or canary from golden's): use it no more; Aborted: the device failed; Cancelled.
   virtual absl::StatusOr<std::vector<TrialOutcome>> Run(const FoldImages& fold,
                                                         absl::Span<const TrialRequest> trials,
                                                         const std::function<bool()>& cancelled) = 0;

@@ -8,7 +8,8 @@
 
 namespace bitquake {
 
-// The exception as a status: ResourceExhausted when memory ran out, Internal otherwise.
+// The exception as a status: ResourceExhausted when memory ran out, Aborted when a device failed in
+// another way (this process can use it no more), Internal otherwise.
 absl::Status StatusFromException(const std::exception& error);
 
 // Calls `body`, which returns absl::Status or absl::StatusOr<T>; what it throws becomes its error.
