@@ -6,6 +6,8 @@ import wire
 from cluster import Cluster, Failure, await_true
 from proxy import FAULTS
 
+# Leases that outlast a lost heartbeat or two.
+SERVER_FLAGS = ("--lease-seconds", "3", "--lease-work-seconds", "0.3", "--max-lease-jobs", "6")
 WORKER_CALLS = ("Register", "LeaseJobs", "Heartbeat", "StreamOutcomes")
 
 
@@ -53,7 +55,7 @@ def cancel(cluster, campaign, fault):
 
 def run(folder, reference, seed, mutants=(), say=print):
     """Campaigns while all workers' calls are spoilt, until each has met each fault."""
-    with Cluster(folder, seed) as cluster:
+    with Cluster(folder, seed, server_flags=SERVER_FLAGS) as cluster:
         cluster.proxy.mutants = set(mutants)
         cluster.start_server()
         for name in ("worker-1", "worker-2"):

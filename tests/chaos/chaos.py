@@ -1,8 +1,8 @@
 """Real campaigns on real processes, and everything that can go wrong with them.
 
-    python3 tests/chaos/chaos.py                         # all of it, as CI runs it
+    python3 tests/chaos/chaos.py                         # all of it
     python3 tests/chaos/chaos.py --seed 7 --kills 1000   # more kills, at other points
-    python3 tests/chaos/chaos.py --only calls            # kills, calls, damage
+    python3 tests/chaos/chaos.py --only calls            # one of them
     python3 tests/chaos/chaos.py --long                  # for an hour, seed after seed
 
 A server, two workers and clients meet through a proxy that sees every message (proxy.py). Every

@@ -70,10 +70,11 @@ def run_damaged_database(folder, mutants=(), say=print):
         if "harmless" not in mutants:
             # The header of the first page of outcomes: what kind of page it is.
             flip_a_bit(cluster.database, (page - 1) * size)
-        ready = cluster.launch_server().readline()
-        if ready:
-            raise Failure("a server serves a damaged database")
-        code, said = cluster.server.wait(), cluster.log("server.out").strip().splitlines()[-1]
+        before = len(cluster.log("server.out"))
+        with cluster.launch_server() as ready:
+            if ready.readline():
+                raise Failure("a server serves a damaged database")
+        code, said = cluster.server.wait(), cluster.log("server.out")[before:].strip()
         if code != 1 or str(cluster.database) not in said:
             raise Failure(f"exit code {code}: {said}")
         say(f"  database of {campaign}: {said}")

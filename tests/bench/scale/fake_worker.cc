@@ -252,8 +252,11 @@ void FakeWorker::OnReadDone(bool ok) {
   if (!ack_.error().empty()) {
     tally_->Failed("a report was refused: " + ack_.error());
   }
+  if (ack_.ended_lease_id() != 0) {
+    tally_->Failed(absl::StrCat("lease ", ack_.ended_lease_id(), " has ended"));
+  }
   bool done = false;
-  {
+  if (ack_.sequence() != 0) {
     absl::MutexLock lock(&mutex_);
     const auto sent = unacknowledged_.find(ack_.sequence());
     if (sent == unacknowledged_.end()) {

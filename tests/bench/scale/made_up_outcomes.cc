@@ -86,6 +86,12 @@ std::vector<v1::OutcomeReport> MakeUpOutcomes(const v1::Lease& lease,
   for (const v1::FoldJob& job : lease.golden().folds()) {
     MakeUpGolden(lease, job, add().mutable_golden());
   }
+  if (lease.has_trials()) {
+    v1::JobsBegun* begun = add().mutable_begun();
+    for (const v1::TrialJob& job : lease.trials().jobs()) {
+      begun->add_job_ids(job.job_id());
+    }
+  }
   for (const v1::TrialJob& job : lease.trials().jobs()) {
     MakeUpTrial(lease, job, add().mutable_trial());
   }

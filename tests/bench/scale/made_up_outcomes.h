@@ -8,7 +8,8 @@
 
 namespace bitquake {
 
-// The reports of a lease's jobs, in the order of its jobs, without worker and sequence.
+// What a worker says of a lease's jobs: that they begin, then the reports in the order of the jobs.
+// Without worker and sequence.
 std::vector<v1::OutcomeReport> MakeUpOutcomes(const v1::Lease& lease,
                                               const ModelSnapshot& snapshot);
 
