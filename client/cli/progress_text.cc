@@ -71,7 +71,10 @@ void AddSpeed(const CampaignStatus& status, absl::Duration age, Level level,
 std::vector<Part> PartsAt(const CampaignStatus& status, absl::Duration age, Level level) {
   constexpr size_t kShortName = 12;
   std::vector<Part> parts;
-  parts.push_back({level < Level::kShortName ? status.name : FitText(status.name, kShortName), ""});
+  if (level != Level::kTargetOnly) {  // who watches knows the name, but not where it is worst
+    parts.push_back(
+        {level < Level::kShortName ? status.name : FitText(status.name, kShortName), ""});
+  }
   if (status.state != "running") {
     parts.push_back({status.state, StateColour(status)});
   }

@@ -123,7 +123,7 @@ TEST(Columns, AreShortAndHoldTheTexts) {
   EXPECT_EQ(ColumnsJson(table),
             R"({"rows":4,"columns":{"text":{"of":["c\"","a,b"],"at":"0,1,0,1"},"same":)"
             R"({"of":["s"]},"number":"0,0.1,0.2,0.30000000000000004","few":)"
-            R"(",0.12345678901234568,,0.12345678901234568"}})");
+            R"(",0.12345678901234566,,0.12345678901234566"}})");
   EXPECT_EQ(CsvOf(Json::parse(ColumnsJson(table))), ToCsv(table));
   EXPECT_EQ(CsvOf(Json::parse(ColumnsJson(table, {}))), "text,same,number,few\n");
 }
