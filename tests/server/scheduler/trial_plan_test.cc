@@ -80,7 +80,7 @@ class PlannedStore {
       for (const auto& [cell, trial] : ready) {
         Ok(
             db_.Run("INSERT INTO trials VALUES (?, ?, 1, 1, 200, ?, 200, 180, 200, 0, 0, 200, 1, "
-                    "'[]', 'd')",
+                    "'[]', 'd', 0)",
                     {cell, trial, 180 - (cell * 7 + trial * 13) % 29}));
         Ok(db_.Run("UPDATE cells SET trials_done = trials_done + 1 WHERE id = ?", {cell}));
         seconds += Seconds([&, cell = cell] { Ok(plan_->TrialFinished(db_, cell)); });
