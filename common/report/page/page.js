@@ -75,6 +75,7 @@ function drawAll(ids) {
     return;
   }
   drawFigure(first);
+  document.documentElement.dataset.drawn = 'some';
   setTimeout(() => drawAll(others), 0);
 }
 
