@@ -43,11 +43,12 @@ class Readme(bitquake.Case):
             assert replaced == 1
             path.write_text(text)
         cls.clone.environment["PATH"] = f"{bitquake.BIN}:{os.environ['PATH']}"
-        # Not the port that everybody's coordinator has.
-        cls.clone.environment["BITQUAKE_SERVER"] = f"unix:{cls.place}/server.sock"
 
     def run_block(self, block):
         """Runs it line by line in bash, to the first that fails; ends what it leaves running."""
+        environment = dict(self.clone.environment)
+        if "bitquake-server" in block:  # not on the port that everybody's coordinator has
+            environment["BITQUAKE_SERVER"] = f"unix:{self.place}/server.sock"
         script = re.sub(r"bitquake-server --db bitquake.db", "\\g<0> --listen $BITQUAKE_SERVER", block)
         log = open(self.folder / "log", "w+b")
         self.addCleanup(log.close)
@@ -56,7 +57,7 @@ class Readme(bitquake.Case):
                                   f"bitquake() {{ until [ ! -v waits ] || command bitquake list >/dev/null 2>&1; do :; done; "
                                   f"unset waits; command bitquake \"$@\"; }}\n"
                                   + ("waits=1\n" if "bitquake-server" in block else "") + script],
-                                 cwd=self.place, env=self.clone.environment, stdout=log, stderr=subprocess.STDOUT,
+                                 cwd=self.place, env=environment, stdout=log, stderr=subprocess.STDOUT,
                                  start_new_session=True)
         try:
             code = shell.wait(bitquake.PATIENCE)
