@@ -71,7 +71,8 @@ void AddSpeed(const CampaignStatus& status, absl::Duration age, Level level,
 std::vector<Part> PartsAt(const CampaignStatus& status, absl::Duration age, Level level) {
   constexpr size_t kShortName = 12;
   std::vector<Part> parts;
-  if (level != Level::kTargetOnly) {  // who watches knows the name, but not where it is worst
+  // Who watches knows the name, but not where it is worst.
+  if (level != Level::kTargetOnly || status.worst_cell.empty()) {
     parts.push_back(
         {level < Level::kShortName ? status.name : FitText(status.name, kShortName), ""});
   }

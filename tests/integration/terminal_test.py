@@ -119,7 +119,7 @@ class ProgressLine(Case):
             self.assertNotIn("\x1b", frame)  # no other escape than colours
         counted = [frame for frame in frames if re.search(r"\d+/\d+ \d+%", frame)]
         self.assertTrue(any(re.search(r"\d+ worker", frame) for frame in counted), frames)
-        self.assertRegex(frames[-1], r"a-campaign.* done  \d+/\d+ 100%")
+        self.assertRegex(frames[-1], r"a-campaig.* done  \d+/\d+ 100%")
         # On the screen one row is left of them all: the last.
         rows = [row for row in run.rows() if row.startswith("a-campaign")]
         self.assertEqual(len([row for row in rows if "100%" in row]), 1, rows)
