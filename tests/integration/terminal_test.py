@@ -121,7 +121,7 @@ class ProgressLine(Case):
         self.assertTrue(any(re.search(r"\d+ worker", frame) for frame in counted), frames)
         self.assertRegex(frames[-1], r"a-campaig.* done  \d+/\d+ 100%")
         # On the screen one row is left of them all: the last.
-        rows = [row for row in run.rows() if row.startswith("a-campaign")]
+        rows = [row for row in run.rows() if row.startswith("a-campaig")]
         self.assertEqual(len([row for row in rows if "100%" in row]), 1, rows)
         self.assertFalse([row for row in rows if re.search(r"[^0]%", row)], rows)
 
