@@ -194,7 +194,7 @@ class WorkerFaults(bitquake.Case):
         self.begin()
         worker = self.work("--threads", "1")
         campaign = self.submit(trials=4000)
-        self.await_output(worker, r"\d\d\d+ jobs begin")  # of twenty seconds
+        self.await_output(worker, r"\d\d+ jobs begin")  # of seconds
         worker.send_signal(signal.SIGTERM)
         self.await_output(worker, "draining")
         worker.send_signal(signal.SIGTERM)
