@@ -265,7 +265,8 @@ std::string WritePage(const CampaignReport& report, const PageData& data,
                   EscapeHtml(PlotlyLicence()),
                   "</pre></details></footer>\n<div id=\"hover\" role=\"tooltip\" hidden></div>\n"
                   "<script type=\"application/json\" id=\"data\">",
-                  EscapeJsonForScript(PageJson(data)), "</script>\n<script>", PlotlyScript(),
+                  EscapeJsonForScript(PageJson(data)),
+                  "</script>\n<script type=\"text/plain\" id=\"plotly\">", PlotlyScript(),
                   "</script>\n<script>", PageScript(), "</script>\n</body>\n</html>\n");
   return html;
 }

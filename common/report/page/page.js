@@ -10,9 +10,16 @@ function sectionOf(id) {
   return document.getElementById(id);
 }
 
+// The library takes a second or two to begin: the page is there to be read before.
+function loadLibrary() {
+  const script = document.createElement('script');
+  script.textContent = document.getElementById('plotly').textContent;
+  document.head.append(script);
+}
+
 function drawFigure(id) {
   const section = sectionOf(id);
-  if (section.hidden) return;
+  if (section.hidden || !window.Plotly) return;
   const figure = FIGURES[id];
   page.chosen[id] = page.chosen[id] || {};
   const {rows, values, controls} = choose(figure, page.tables, page.chosen[id]);
@@ -75,7 +82,7 @@ function drawAll(ids) {
     return;
   }
   drawFigure(first);
-  document.documentElement.dataset.drawn = 'some';
+  document.documentElement.dataset.drawn = 'first';
   setTimeout(() => drawAll(others), 0);
 }
 
@@ -105,6 +112,10 @@ function start() {
   addEventListener('beforeprint', () => setPrinting(true));
   addEventListener('afterprint', () => setPrinting(false));
   addEventListener('scroll', hideHover, {passive: true});
-  drawAll(Object.keys(FIGURES));
-  if (document.body.dataset.events) follow(document.body.dataset.events, document.body.dataset.version);
+  document.documentElement.dataset.drawn = 'text';
+  requestAnimationFrame(() => setTimeout(() => {
+    loadLibrary();
+    drawAll(Object.keys(FIGURES));
+    if (document.body.dataset.events) follow(document.body.dataset.events, document.body.dataset.version);
+  }, 0));
 }
