@@ -224,9 +224,10 @@ absl::Status Client::Watch(const std::string& id,
   request.set_campaign_id(id);
   RETURN_IF_ERROR(impl_->settings);
   const SystemClock clock;
-  bool is_away = false;                                                          // the server is
-  absl::Duration give_up;                                                        // then: when
-  Backoff backoff({absl::Milliseconds(100), absl::Seconds(3)}, RandomNumber());  // a person waits
+  bool is_away = false;    // the server is
+  absl::Duration give_up;  // then: when
+  // A person waits.
+  Backoff backoff({absl::Milliseconds(100), absl::Seconds(3)}, RandomNumber());
   for (;;) {
     grpc::ClientContext context;
     {

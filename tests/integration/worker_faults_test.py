@@ -66,10 +66,16 @@ class WorkerFaults(bitquake.Case):
         self.assertEqual(state["jobs_done"], state["jobs_total"])
         return state
 
-    def idle_with_a_full_spool(self, worker):
-        """The coordinator is away: the worker has done what it held, and nothing is acknowledged."""
+    def left_with_a_full_spool(self):
+        """The coordinator was killed: the worker has done what it held, and nothing is acknowledged."""
+        self.begin("--lease-work-seconds", "0.5")
+        worker = self.work()
+        campaign = self.submit()
+        self.at_work(campaign, worker)
+        self.kill()
         self.await_output(worker, r"coordinator: .*trying again")
         self.assertGreater(self.metric(worker, "spool_reports"), 0)
+        return campaign, worker
 
     def at_work(self, campaign, worker):
         """Returns when the worker has just begun trials of a lease that is not its first."""
@@ -84,12 +90,7 @@ class WorkerFaults(bitquake.Case):
         self.assertEqual(self.metric(self.server, "duplicate_outcomes_total"), 0)
 
     def test_a_coordinator_that_is_killed_costs_nothing(self):
-        self.begin("--lease-work-seconds", "0.5")
-        worker = self.work()
-        campaign = self.submit()
-        self.at_work(campaign, worker)
-        self.kill()
-        self.idle_with_a_full_spool(worker)
+        campaign, worker = self.left_with_a_full_spool()
         self.begin("--lease-work-seconds", "0.5")
         self.costs_nothing(campaign, worker)
 
@@ -119,12 +120,7 @@ class WorkerFaults(bitquake.Case):
         self.server.wait()
 
     def test_a_killed_workers_spool_is_delivered_by_the_next(self):
-        self.begin("--lease-work-seconds", "0.5")
-        worker = self.work()
-        campaign = self.submit()
-        self.at_work(campaign, worker)
-        self.kill()
-        self.idle_with_a_full_spool(worker)
+        campaign, worker = self.left_with_a_full_spool()
         computed = self.metric(worker, "images_total")
         spooled = self.metric(worker, "spool_reports")
         worker.kill()
@@ -151,12 +147,7 @@ class WorkerFaults(bitquake.Case):
         self.assertEqual(self.query("SELECT count(*) FROM jobs"), [(0,)])
 
     def test_a_corrupt_record_is_named_and_its_job_done_again(self):
-        self.begin("--lease-work-seconds", "0.5")
-        worker = self.work()
-        campaign = self.submit()
-        self.at_work(campaign, worker)
-        self.kill()
-        self.idle_with_a_full_spool(worker)
+        campaign, worker = self.left_with_a_full_spool()
         computed = self.metric(worker, "images_total")
         worker.kill()
         worker.wait()
