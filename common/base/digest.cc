@@ -73,6 +73,8 @@ std::string Xxh3::Hex() const {
   return ToHex({reinterpret_cast<const char*>(canonical.digest), sizeof(canonical.digest)});
 }
 
+uint64_t Xxh3::First64() const { return XXH3_128bits_digest(state_->xxh).high64; }
+
 std::string Xxh3Hex(absl::string_view bytes) {
   Xxh3 digest;
   digest.Update(bytes.data(), bytes.size());

@@ -42,6 +42,8 @@ class Xxh3 {
 
   // 32 hexadecimal digits (canonical, big-endian form); may be asked at any time.
   std::string Hex() const;
+  // The number that the first 16 of them write.
+  uint64_t First64() const;
 
  private:
   struct State;

@@ -14,7 +14,6 @@ struct Coordinator::Candidate {
   std::string campaign;
   int64_t variant = 0;
   JobKind kind = JobKind::kProbe;
-  int fold = 0;
   int64_t ready_in_campaign = 0;  // jobs
 };
 

@@ -136,6 +136,9 @@ absl::Duration Coordinator::Tick(Database& db) {
   for (const auto& [number, waiter] : waiters_) {
     next = std::min(next, waiter.deadline);
   }
+  if (work_may_be_ready_ && !waiters_.empty()) {
+    next = clock_->Monotonic();
+  }
   if (!retries_.empty()) {
     next = std::min(next, retries_.begin()->first);
   }
@@ -374,7 +377,8 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
         } else if (*grant != nullptr) {
           reply(std::move(*grant));
         }
-      });
+      },
+      Writer::Priority::kImmediate);
   return number;
 }
 
@@ -414,7 +418,7 @@ void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
         }
         return absl::OkStatus();
       },
-      std::move(reply));
+      std::move(reply), Writer::Priority::kImmediate);
 }
 
 void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {

@@ -184,7 +184,8 @@ class Coordinator {
   absl::StatusOr<bool> MakeWave(Database& db, const std::string& campaign);
   // So many workers need more jobs ready than a lease waits for: a wave in each transaction.
   absl::Status MakeJobsAhead(Database& db);
-  absl::StatusOr<int64_t> LeaseSize(Database& db, const WorkerState& worker, const Candidate& work);
+  absl::StatusOr<int64_t> LeaseSize(Database& db, int64_t lease, const WorkerState& worker,
+                                    const Candidate& work);
   absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                    int64_t most);
   absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,

@@ -100,7 +100,6 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
   if (!work.has_value()) {
     return nullptr;
   }
-  ASSIGN_OR_RETURN(const int64_t size, LeaseSize(db, *worker, *work));
   grant = std::make_unique<LeaseGrant>();
   grant->campaign = work->campaign;
   grant->kind = work->kind;
@@ -109,6 +108,7 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
       "(?, ?, ?, ?, ?, 0)",
       {worker_id, request_number, work->campaign, work->variant, static_cast<int>(work->kind)}));
   grant->lease = db.last_insert_id();
+  ASSIGN_OR_RETURN(const int64_t size, LeaseSize(db, grant->lease, *worker, *work));
   ASSIGN_OR_RETURN(const int64_t jobs, TakeJobs(db, grant->lease, *work, size));
   RETURN_IF_ERROR(db.Run("UPDATE leases SET jobs = ? WHERE id = ?", {jobs, grant->lease}));
   RETURN_IF_ERROR(FillGrant(db, *grant, work->variant));
@@ -251,6 +251,8 @@ absl::Status Coordinator::ReleaseRetries(Database& db) {
 }
 
 absl::Status Coordinator::ServeWaiters(Database& db) {
+  // More of them in one transaction would keep all of them waiting for its end.
+  constexpr absl::Duration kTimeOfLeases = absl::Milliseconds(15);
   const absl::Duration now = clock_->Monotonic();
   const bool look = std::exchange(work_may_be_ready_, false);
   bool nothing_is_ready = false;  // for a worker that may work on all campaigns
@@ -284,6 +286,10 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
       status.ok() ? reply(std::move(*shared)) : reply(status);
     });
     it = waiters_.erase(it);
+    if (clock_->Monotonic() - now > kTimeOfLeases) {
+      work_may_be_ready_ = work_may_be_ready_ || look;
+      break;
+    }
   }
   return absl::OkStatus();
 }

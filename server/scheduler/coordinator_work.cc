@@ -24,12 +24,11 @@ absl::StatusOr<ReadyBatches*> Coordinator::ReadyOf(Database& db, const std::stri
 
 absl::Status Coordinator::ReadReadyBatches(Database& db, const std::string& campaign,
                                            ReadyBatches& batches) {
-  const int64_t after = batches.by_id.empty() ? 0 : batches.by_id.rbegin()->first;
   return db.ForEach(
       "SELECT id, variant, kind, fold, ready, kind < 2 OR EXISTS (SELECT 1 FROM goldens g WHERE "
       "g.variant = b.variant AND g.fold = b.fold) FROM batches b WHERE campaign = ? AND ready > 0 "
       "AND id > ?",
-      {campaign, after}, [&](const Row& row) {
+      {campaign, batches.last_id()}, [&](const Row& row) {
         ReadyBatch batch;
         batch.id = row.Int(0);
         batch.variant = row.Int(1);
@@ -37,8 +36,7 @@ absl::Status Coordinator::ReadReadyBatches(Database& db, const std::string& camp
         batch.fold = static_cast<int>(row.Int(3));
         batch.ready = row.Int(4);
         batch.comparable = row.Int(5) != 0;
-        batches.ready += batch.ready;
-        batches.by_id.emplace(batch.id, std::move(batch));
+        batches.Add(std::move(batch));
         return absl::OkStatus();
       });
 }
@@ -70,17 +68,9 @@ absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
       continue;
     }
     ASSIGN_OR_RETURN(const ReadyBatches* ready, MakeReadyJobs(db, campaign, running));
-    auto rank = [&](const ReadyBatch& batch) {
-      return std::pair(batch.kind, batch.variant != worker.variant);
-    };
-    const ReadyBatch* best = nullptr;
-    for (const auto& [id, batch] : ready->by_id) {
-      if (batch.comparable && (best == nullptr || rank(batch) < rank(*best))) {
-        best = &batch;
-      }
-    }
+    const ReadyBatch* best = ready->First(worker.variant);
     if (best != nullptr) {
-      return Candidate{best->id, campaign, best->variant, best->kind, best->fold, ready->ready};
+      return Candidate{best->id, campaign, best->variant, best->kind, ready->jobs()};
     }
   }
   return std::nullopt;
@@ -89,14 +79,14 @@ absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
 absl::StatusOr<ReadyBatches*> Coordinator::MakeReadyJobs(Database& db, const std::string& campaign,
                                                          bool running) {
   ASSIGN_OR_RETURN(ReadyBatches * batches, ReadyOf(db, campaign));
-  while (running && batches->ready < options_.ready_jobs) {
+  while (running && batches->jobs() < options_.ready_jobs) {
     ASSIGN_OR_RETURN(const bool made, MakeWave(db, campaign));
     if (!made) {
       return batches;
     }
     RETURN_IF_ERROR(ReadReadyBatches(db, campaign, *batches));
   }
-  if (running && batches->ready < ReadyJobs(options_, LiveWorkers())) {
+  if (running && batches->jobs() < ReadyJobs(options_, LiveWorkers())) {
     short_of_jobs_ = campaign;
   }
   return batches;
@@ -124,8 +114,8 @@ absl::Status Coordinator::MakeJobsAhead(Database& db) {
              : absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& worker,
-                                               const Candidate& work) {
+absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, int64_t lease,
+                                               const WorkerState& worker, const Candidate& work) {
   if (work.kind == JobKind::kProbe) {
     return 1;
   }
@@ -141,8 +131,10 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& 
       known ? static_cast<double>(facts->images) / static_cast<double>(facts->fold_sizes.size())
             : 0;
   const auto speed = worker.images_per_second.find(model);
-  return LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
-                   images_per_job, work.ready_in_campaign, LiveWorkers());
+  const int64_t jobs =
+      LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
+                images_per_job, work.ready_in_campaign, LiveWorkers());
+  return std::min(Spread(jobs, lease, LiveWorkers()), options_.max_lease_jobs);
 }
 
 // Jobs for a lease, from the batch that was found and others like it: those of its fold first,
@@ -152,23 +144,10 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, const WorkerState& 
 absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                               int64_t most) {
   ASSIGN_OR_RETURN(ReadyBatches * ready, ReadyOf(db, work.campaign));
-  std::vector<ReadyBatch*> alike;
-  for (auto& [id, batch] : ready->by_id) {
-    if (batch.comparable && batch.kind == work.kind && batch.variant == work.variant) {
-      alike.push_back(&batch);
-    }
-  }
-  auto rank = [&](const ReadyBatch* batch) {
-    return std::tuple(batch->id != work.batch, batch->fold != work.fold, batch->fold, batch->id);
-  };
   constexpr size_t kMostBatches = 65;
-  const size_t looked_at = std::min(alike.size(), kMostBatches);
-  std::partial_sort(alike.begin(), alike.begin() + static_cast<std::ptrdiff_t>(looked_at),
-                    alike.end(), [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
-  alike.resize(looked_at);
   int64_t jobs = 0;
   std::optional<bool> suspects;  // what this lease holds; the first batch decides
-  for (ReadyBatch* batch : alike) {
+  for (ReadyBatch* batch : ready->Alike(work.batch, kMostBatches)) {
     if (jobs >= most) {
       break;
     }
@@ -190,10 +169,7 @@ absl::StatusOr<int64_t> Coordinator::TakeJobs(Database& db, int64_t lease, const
     }
     ASSIGN_OR_RETURN(const int64_t taken, TakeFromBatch(db, lease, *batch, *suspects, most - jobs));
     jobs += taken;
-    ready->ready -= taken;
-    if (batch->ready == 0) {
-      ready->by_id.erase(batch->id);
-    }
+    ready->Leased(batch->id, taken);
   }
   return jobs;
 }
@@ -212,7 +188,6 @@ absl::StatusOr<int64_t> Coordinator::TakeFromBatch(Database& db, int64_t lease, 
     ++taken;
   }
   batch.jobs = std::move(left);
-  batch.ready -= taken;
   RETURN_IF_ERROR(db.Run("UPDATE batches SET ready = ready - ? WHERE id = ?", {taken, batch.id}));
   return taken;
 }

@@ -18,6 +18,17 @@ int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, dou
   return std::clamp<int64_t>(std::min(jobs, fair), 1, options.max_lease_jobs);
 }
 
+int64_t Spread(int64_t jobs, int64_t lease, int live_workers) {
+  constexpr int kMany = 32;
+  if (live_workers < kMany) {
+    return jobs;
+  }
+  // Multiples of the golden ratio are evenly spread, and neighbours far apart.
+  const double whole = static_cast<double>(lease) * 0.6180339887498949;
+  const double part = whole - std::floor(whole);
+  return std::max<int64_t>(1, std::llround(static_cast<double>(jobs) * (0.75 + part / 2)));
+}
+
 int64_t ReadyJobs(const SchedulerOptions& options, int live_workers) {
   constexpr int64_t kForEachWorker = 64;  // of which it may take half
   return std::max(options.ready_jobs, kForEachWorker * live_workers);

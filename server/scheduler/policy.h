@@ -11,10 +11,10 @@ struct SchedulerOptions {
   absl::Duration lease = absl::Seconds(60);       // not renewed for so long, a lease ends
   absl::Duration lease_work = absl::Seconds(20);  // how much work a lease should hold
   int64_t max_lease_jobs = 4096;
-  int64_t ready_jobs = 2048;     // more are made when a campaign has fewer than this
-  int64_t pairs_per_wave = 256;  // (cell, trial) pairs whose jobs are made together
-  int max_failures = 3;          // a job that workers report as failed this often is poisoned
-  int max_losses = 5;            // one whose leases were lost more often, the last alone, is too
+  int64_t ready_jobs = 2048;    // more are made when a campaign has fewer than this
+  int64_t pairs_per_wave = 64;  // (cell, trial) pairs whose jobs are made together
+  int max_failures = 3;         // a job that workers report as failed this often is poisoned
+  int max_losses = 5;           // one whose leases were lost more often, the last alone, is too
   absl::Duration first_retry = absl::Seconds(1);  // doubles with every failure
 };
 
@@ -23,6 +23,10 @@ struct SchedulerOptions {
 // lease measures it. No worker takes more than a fair part of what is ready.
 int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
                   int64_t ready_jobs, int live_workers);
+
+// So many jobs, up to a quarter more or less, by the lease's number. Many workers that begin
+// together would otherwise come back together, each time.
+int64_t Spread(int64_t jobs, int64_t lease, int live_workers);
 
 // The most jobs in a lease of suspects: jobs that failed, or whose lease was lost, so often.
 int64_t SuspectLeaseJobs(int failures, int losses);

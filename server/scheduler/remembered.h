@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "server/scheduler/work.h"
+#include "server/scheduler/ready_batches.h"
 
 namespace bitquake {
 
@@ -35,30 +35,6 @@ struct PinnedGolden {
   std::string worker;
   std::string device_kind;
   bool confirmed = false;
-};
-
-// A batch with jobs that may be leased now.
-struct ReadyBatch {
-  struct Job {
-    int64_t id = 0;
-    int failures = 0;
-    int losses = 0;
-    bool suspect() const { return failures + losses > 0; }
-  };
-
-  int64_t id = 0;
-  int64_t variant = 0;
-  JobKind kind = JobKind::kProbe;
-  int fold = 0;
-  bool comparable = false;  // not trials, or golden is known to compare with
-  int64_t ready = 0;
-  // The ready ones, in the order in which they are leased: suspects first. Read when first needed.
-  std::optional<std::vector<Job>> jobs;
-};
-
-struct ReadyBatches {
-  std::map<int64_t, ReadyBatch> by_id;
-  int64_t ready = 0;  // jobs, also of those that must wait for golden
 };
 
 // What reports add to a campaign's row.

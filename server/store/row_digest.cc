@@ -3,9 +3,7 @@
 #include <sqlite3.h>
 
 #include <cstdint>
-#include <string>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "common/base/digest.h"
 
@@ -35,12 +33,7 @@ void RowDigest(sqlite3_context* context, int count, sqlite3_value** values) {
         break;
     }
   }
-  uint64_t number = 0;
-  if (!absl::SimpleHexAtoi(digest.Hex().substr(0, 16), &number)) {
-    sqlite3_result_error(context, "row_digest: no number", -1);
-    return;
-  }
-  sqlite3_result_int64(context, static_cast<int64_t>(number));
+  sqlite3_result_int64(context, static_cast<int64_t>(digest.First64()));
 }
 
 }  // namespace

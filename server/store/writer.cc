@@ -13,13 +13,23 @@
 namespace bitquake {
 namespace {
 
-constexpr size_t kMostRequestsTogether = 2048;
 const prometheus::Histogram::BucketBoundaries kCommitSeconds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
-// Patient requests in a transaction: none begins after that time, or after so many.
-constexpr absl::Duration kPatientTime = absl::Milliseconds(5);
-constexpr int kMostPatientTogether = 64;
+// Of a transaction: no request of a kind begins after that time, or after so many.
+struct Share {
+  absl::Duration time;
+  int most;
+};
+constexpr absl::Duration kWorkersTime = absl::Milliseconds(10);
+
+Share ShareOf(Writer::Priority priority) {
+  return priority == Writer::Priority::kPatient ? Share{kWorkersTime / 2, 64}
+                                                : Share{kWorkersTime, 2048};
+}
+
+constexpr Writer::Priority kPriorities[] = {Writer::Priority::kImmediate, Writer::Priority::kUrgent,
+                                            Writer::Priority::kPatient};
 
 constexpr int64_t kPagesBetweenWriteBacks = 1000;
 constexpr int64_t kMostWalPages = (64 << 20) / 4096;  // above it the WAL is emptied when it can be
@@ -42,8 +52,7 @@ void Writer::Submit(Request request, Reply reply, Priority priority) {
   {
     absl::MutexLock lock(&mutex_);
     if (!stopping_) {
-      auto& queue = priority == Priority::kUrgent ? urgent_ : patient_;
-      queue.push_back({std::move(request), std::move(reply)});
+      queues_[static_cast<size_t>(priority)].push_back({std::move(request), std::move(reply)});
       return;
     }
   }
@@ -81,27 +90,24 @@ absl::Status Writer::last_commit() const {
   return last_commit_;
 }
 
-bool Writer::HasWork() const {
-  return !urgent_.empty() || !patient_.empty() || stopping_ || woken_;
+bool Writer::IsIdle() const {
+  return std::all_of(queues_.begin(), queues_.end(),
+                     [](const auto& queue) { return queue.empty(); });
 }
+
+bool Writer::HasWork() const { return !IsIdle() || stopping_ || woken_; }
 
 void Writer::Loop() {
   for (;;) {
-    std::deque<Pending> batch;
     {
       absl::MutexLock lock(&mutex_);
       AwaitFor(mutex_, absl::Condition(this, &Writer::HasWork), next_tick_ - clock_->Monotonic());
       woken_ = false;
-      if (urgent_.empty() && patient_.empty() && stopping_) {
+      if (IsIdle() && stopping_) {
         break;
       }
-      const size_t count = std::min(urgent_.size(), kMostRequestsTogether);
-      for (size_t i = 0; i < count; ++i) {
-        batch.push_back(std::move(urgent_.front()));
-        urgent_.pop_front();
-      }
     }
-    Transact(std::move(batch));
+    Transact();
     WriteBack();
   }
   const absl::Status checkpoint = db_.Checkpoint(Database::CheckpointMode::kTruncate);
@@ -142,35 +148,38 @@ void Writer::WriteBack() {
   }
 }
 
-std::optional<Writer::Pending> Writer::TakePatient() {
+std::optional<Writer::Pending> Writer::Take(Priority priority) {
   absl::MutexLock lock(&mutex_);
-  if (patient_.empty()) {
+  auto& queue = queues_[static_cast<size_t>(priority)];
+  if (queue.empty()) {
     return std::nullopt;
   }
-  std::optional<Pending> first = std::move(patient_.front());
-  patient_.pop_front();
+  std::optional<Pending> first = std::move(queue.front());
+  queue.pop_front();
   return first;
 }
 
 // A statement that finds the disk full may take the whole transaction with it. What follows would
 // then commit by itself, and what came before must not be acknowledged.
-absl::Status Writer::RunOne(const Pending& pending, std::vector<absl::Status>& results) {
-  results.push_back(db_.InSavepoint(pending.request));
-  return db_.in_transaction() ? absl::OkStatus() : results.back();
-}
-
-absl::Status Writer::RunTogether(std::deque<Pending>& batch, std::vector<absl::Status>& results) {
-  for (const Pending& pending : batch) {
-    RETURN_IF_ERROR(RunOne(pending, results));
-  }
-  const absl::Duration patient_end = clock_->Monotonic() + kPatientTime;
-  for (int i = 0; i == 0 || (i < kMostPatientTogether && clock_->Monotonic() < patient_end); ++i) {
-    std::optional<Pending> patient = TakePatient();
-    if (!patient.has_value()) {
+absl::Status Writer::RunSome(Priority priority, std::vector<Answer>& answers) {
+  const Share share = ShareOf(priority);
+  const absl::Duration end = clock_->Monotonic() + share.time;
+  for (int i = 0; i == 0 || (i < share.most && clock_->Monotonic() < end); ++i) {
+    std::optional<Pending> pending = Take(priority);
+    if (!pending.has_value()) {
       break;
     }
-    batch.push_back(*std::move(patient));
-    RETURN_IF_ERROR(RunOne(batch.back(), results));
+    answers.push_back({db_.InSavepoint(pending->request), std::move(pending->reply)});
+    if (!db_.in_transaction()) {
+      return answers.back().status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Writer::RunTogether(std::vector<Answer>& answers) {
+  for (const Priority priority : kPriorities) {
+    RETURN_IF_ERROR(RunSome(priority, answers));
   }
   next_tick_ = hooks_.tick(db_);
   return db_.in_transaction() ? absl::OkStatus()
@@ -178,21 +187,28 @@ absl::Status Writer::RunTogether(std::deque<Pending>& batch, std::vector<absl::S
                                     db_.path(), ": SQLite rolled the transaction back; try again"));
 }
 
-void Writer::Transact(std::deque<Pending> batch) {
+void Writer::Transact() {
   const absl::Duration start = clock_->Monotonic();
   absl::Status status = db_.Run("BEGIN IMMEDIATE");
-  std::vector<absl::Status> results;  // of the batch, as far as it ran
+  std::vector<Answer> answers;
   if (status.ok()) {
-    status = RunTogether(batch, results);
+    status = RunTogether(answers);
     if (status.ok()) {
       status = db_.Run("COMMIT");
     }
     if (!status.ok() && db_.in_transaction()) {
       db_.Run("ROLLBACK").IgnoreError();
     }
-  } else if (batch.empty()) {
-    if (std::optional<Pending> patient = TakePatient(); patient.has_value()) {
-      batch.push_back(*std::move(patient));  // to be told
+  } else {
+    // Those who would have shared it are told.
+    for (const Priority priority : kPriorities) {
+      for (int i = 0; i < ShareOf(priority).most; ++i) {
+        std::optional<Pending> pending = Take(priority);
+        if (!pending.has_value()) {
+          break;
+        }
+        answers.push_back({absl::OkStatus(), std::move(pending->reply)});
+      }
     }
   }
   if (!status.ok()) {
@@ -205,9 +221,8 @@ void Writer::Transact(std::deque<Pending> batch) {
     last_commit_ = status;
   }
   hooks_.ended(status);
-  for (size_t i = 0; i < batch.size(); ++i) {
-    const bool has_own_error = i < results.size() && !results[i].ok();
-    batch[i].reply(has_own_error ? results[i] : status);
+  for (const Answer& answer : answers) {
+    answer.reply(answer.status.ok() ? status : answer.status);
   }
 }
 

@@ -6,15 +6,17 @@
 // no other. Replies are sent after the commit: commit, then acknowledge. An error for which SQLite
 // gives up the whole transaction, as a full disk, is the reply to all that shared it.
 //
-// Urgent requests (leases, outcomes, heartbeats) wait for no patient one (what people look at) but
-// the one that runs: each transaction takes all that are urgent first, then patient ones for a few
-// milliseconds, at least one. So neither kind waits for ever.
+// A transaction takes immediate requests (leases and heartbeats, for which a worker stands still)
+// for a few milliseconds, then urgent ones (outcomes), then patient ones (what people look at), at
+// least one of each kind that waits. So a queue of outcomes keeps no lease waiting, no burst makes
+// those at its head wait for its end, and no kind waits for ever.
 //
 // The thread also writes the WAL back, after the replies of a transaction, so that the WAL holds
 // little more than the 4 MiB written since. While a reader needs more it grows, at most to what
 // Snapshot allows and those 4 MiB.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -53,7 +55,7 @@ class Writer {
   Writer(Database db, const Clock* clock, WriterHooks hooks);
   ~Writer();  // Stop()
 
-  enum class Priority { kUrgent, kPatient };
+  enum class Priority { kImmediate, kUrgent, kPatient };
 
   // The reply is called once, on the writer's thread. After Stop it is Unavailable. Requests of one
   // priority run in their order.
@@ -77,12 +79,20 @@ class Writer {
     Reply reply;
   };
 
+  // A request that was run, and its own status.
+  struct Answer {
+    absl::Status status;
+    Reply reply;
+  };
+
   void Loop();
-  void Transact(std::deque<Pending> batch);
-  // In an open transaction; an error if it must be rolled back. Adds patient requests to the batch.
-  absl::Status RunTogether(std::deque<Pending>& batch, std::vector<absl::Status>& results);
-  absl::Status RunOne(const Pending& pending, std::vector<absl::Status>& results);
-  std::optional<Pending> TakePatient();
+  void Transact();
+  // In an open transaction; an error if it must be rolled back. The answers are those of the
+  // requests that it took.
+  absl::Status RunTogether(std::vector<Answer>& answers);
+  absl::Status RunSome(Priority priority, std::vector<Answer>& answers);
+  std::optional<Pending> Take(Priority priority);
+  bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteBack();
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -91,8 +101,7 @@ class Writer {
   const WriterHooks hooks_;
 
   mutable absl::Mutex mutex_;
-  std::deque<Pending> urgent_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Pending> patient_ ABSL_GUARDED_BY(mutex_);
+  std::array<std::deque<Pending>, 3> queues_ ABSL_GUARDED_BY(mutex_);  // by priority
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status last_commit_ ABSL_GUARDED_BY(mutex_);

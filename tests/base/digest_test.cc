@@ -38,6 +38,7 @@ TEST(Sha256, OfAMissingFileIsAnErrorThatNamesIt) {
 TEST(Xxh3, MeetsThePublishedVector) {
   EXPECT_EQ(Xxh3Hex(""), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(Xxh3().Hex(), "99aa06d3014798d86001c324468d497f");
+  EXPECT_EQ(Xxh3().First64(), 0x99aa06d3014798d8u);
 }
 
 TEST(Xxh3, DoesNotDependOnHowBytesArrive) {

@@ -22,6 +22,7 @@ std::chrono::system_clock::time_point After(absl::Duration time) {
 std::unique_ptr<v1::WorkerService::Stub> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
   return v1::WorkerService::NewStub(
       grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments));
 }
@@ -32,15 +33,17 @@ float Milliseconds(absl::Duration time) {
 
 }  // namespace
 
-void Tally::Leased(absl::Duration asked, bool trials) {
+void Tally::LeasedFirstTrials() {
   const absl::Duration time = now();
   absl::MutexLock lock(&mutex_);
-  if (trials) {
-    figures_.first_trial = std::min(figures_.first_trial, time);
-  }
-  if (Measuring(asked)) {
-    figures_.lease_ms.push_back(Milliseconds(time - asked));
-  }
+  figures_.first_trial = std::min(figures_.first_trial, time);
+  figures_.last_begun = time;
+}
+
+void Tally::LeasedAgain(absl::Duration asked) {
+  const absl::Duration time = now();
+  absl::MutexLock lock(&mutex_);
+  figures_.lease_ms.push_back(Milliseconds(time - asked));
 }
 
 void Tally::Acknowledged(absl::Duration sent, bool trial) {
@@ -171,7 +174,13 @@ void FakeWorker::Lease() {
 }
 
 void FakeWorker::TakeLease(const v1::Lease& lease) {
-  tally_->Leased(asked_, lease.has_trials());
+  if (begun_) {
+    tally_->LeasedAgain(asked_);
+  } else if (lease.has_trials()) {
+    begun_ = true;
+    tally_->LeasedFirstTrials();
+    next_report_ = tally_->now() + options_.first_report;
+  }
   lease_ = lease.lease_id();
   for (v1::OutcomeReport& report : MakeUpOutcomes(lease, *snapshot_)) {
     AddReport(std::move(report));
@@ -181,9 +190,6 @@ void FakeWorker::TakeLease(const v1::Lease& lease) {
   end.set_campaign_id(lease.campaign().campaign_id());
   end.mutable_lease_end();
   AddReport(std::move(end));
-  if (lease.has_trials() && !std::exchange(paced_, true)) {
-    next_report_ = tally_->now() + options_.first_report;
-  }
   SendNext();
 }
 

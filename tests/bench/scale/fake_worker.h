@@ -28,16 +28,18 @@ class Tally {
   // Since the first trial was leased to anyone: what comes before is golden runs, for which most
   // workers wait.
   struct Figures {
-    std::vector<float> lease_ms;   // from asking to having jobs
+    std::vector<float> lease_ms;   // from asking to having jobs, by workers that have had trials
     std::vector<float> report_ms;  // from sending an outcome to its acknowledgement
     int64_t outcomes = 0;          // of trials, acknowledged
     absl::Duration first_trial = absl::InfiniteDuration();
+    absl::Duration last_begun = absl::InfiniteDuration();  // when the latest worker had its first
   };
 
   explicit Tally(const Clock* clock) : clock_(clock) {}
 
   absl::Duration now() const { return clock_->Monotonic(); }
-  void Leased(absl::Duration asked, bool trials);
+  void LeasedFirstTrials();
+  void LeasedAgain(absl::Duration asked);
   void Acknowledged(absl::Duration sent, bool trial);
   // The first of them is what the process says.
   void Failed(const std::string& what);
@@ -48,10 +50,6 @@ class Tally {
   std::string error() const;
 
  private:
-  bool Measuring(absl::Duration since) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return since >= figures_.first_trial;
-  }
-
   const Clock* const clock_;
   mutable absl::Mutex mutex_;
   Figures figures_ ABSL_GUARDED_BY(mutex_);
@@ -128,7 +126,7 @@ class FakeWorker final : public grpc::ClientBidiReactor<v1::OutcomeReport, v1::O
   std::map<int64_t, Sent> unacknowledged_ ABSL_GUARDED_BY(mutex_);
   int64_t sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration next_report_ ABSL_GUARDED_BY(mutex_);
-  bool paced_ ABSL_GUARDED_BY(mutex_) = false;
+  bool begun_ ABSL_GUARDED_BY(mutex_) = false;  // it has had trials
   bool streaming_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool alarmed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "nlohmann/json.hpp"
 #include "tests/bench/scale/fake_worker.h"
@@ -54,6 +55,7 @@ int Run(const Flags& flags) {
     }
     workers.push_back(std::make_unique<FakeWorker>(flags.server, &*snapshot, &tally, options));
   }
+  const absl::Duration begun = tally.now();
   for (const auto& worker : workers) {
     worker->Start();
   }
@@ -70,6 +72,7 @@ int Run(const Flags& flags) {
                               {"outcomes", figures.outcomes},
                               {"seconds", seconds},
                               {"jobs_per_second", static_cast<double>(figures.outcomes) / seconds},
+                              {"start_s", absl::ToDoubleSeconds(figures.last_begun - begun)},
                               {"leases", figures.lease_ms.size()},
                               {"lease_p50_ms", Quantile(figures.lease_ms, 0.5)},
                               {"lease_p99_ms", Quantile(figures.lease_ms, 0.99)},
@@ -85,6 +88,7 @@ int Run(const Flags& flags) {
 }  // namespace bitquake
 
 int main(int argc, char** argv) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as the server does
   bitquake::Flags flags;
   CLI::App app("Workers that compute nothing, for the coordinator to serve.");
   app.add_option("--server", flags.server, "HOST:PORT or unix:PATH")->required();

@@ -7,8 +7,9 @@
 Real gRPC, the real server and its database on disk; only the workers are fake: they lease by long
 poll, renew, stream outcomes and wait for acknowledgements, but compute nothing (fake_workers.cc).
 Server and load share the machine's cores. For each number of workers a server with a new database
-gets one campaign of --jobs jobs. Latencies are from the first trial on: `lease` from asking to
-having jobs, `report` from sending an outcome to the acknowledgement of its commit. Without --rate,
+gets one campaign of --jobs jobs. All workers start at once; `start` is the time until the last of
+them had its first trials. Latencies: `lease` from asking to having jobs, of a worker that has had
+trials before; `report` from sending a trial's outcome to the acknowledgement of its commit. Without --rate,
 workers report as fast as they can, and outcomes queue at the coordinator: the rate is then what it
 can bear, and report latencies are those of its queue. Restart: the server is killed (SIGKILL) with
 the campaign under way, and started again until it serves. Not a test; scale_test.py is a short one.
@@ -135,7 +136,8 @@ def measure(programs, workers, jobs, rate, seconds, server_flags=()):
         return figures
 
 
-COLUMNS = (("workers", "workers", "{:,.0f}"), ("jobs/s", "jobs_per_second", "{:,.0f}"),
+COLUMNS = (("workers", "workers", "{:,.0f}"), ("start s", "start_s", "{:.2f}"),
+           ("jobs/s", "jobs_per_second", "{:,.0f}"),
            ("lease p50 ms", "lease_p50_ms", "{:.1f}"), ("p99", "lease_p99_ms", "{:.1f}"),
            ("report p50 ms", "report_p50_ms", "{:.1f}"), ("p99", "report_p99_ms", "{:.1f}"),
            ("RSS MB", "rss_mb", "{:,.0f}"), ("database MB", "database_mb", "{:,.0f}"),

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace bitquake {
 namespace {
 
@@ -56,6 +58,26 @@ TEST(LeaseJobs, TakesAFairPartOfWhatIsReady) {
   EXPECT_EQ(LeaseJobs(Options(), 50, 25, 5, 3), 1);
   EXPECT_EQ(LeaseJobs(Options(), 50, 25, 6, 3), 2);
   EXPECT_EQ(LeaseJobs(Options(), 50, 25, 60, /*live_workers=*/0), 40);  // no division by none
+}
+
+TEST(Spread, IsAQuarterMoreOrLessAndOnAverageNeither) {
+  std::set<int64_t> sizes;
+  int64_t sum = 0;
+  for (int lease = 1; lease <= 1000; ++lease) {
+    sizes.insert(Spread(100, lease, 1000));
+    sum += Spread(100, lease, 1000);
+  }
+  EXPECT_GE(*sizes.begin(), 75);
+  EXPECT_LE(*sizes.rbegin(), 125);
+  EXPECT_EQ(sizes.size(), 51u);  // all of them
+  EXPECT_NEAR(static_cast<double>(sum), 100'000, 100);
+}
+
+TEST(Spread, LeavesAFewWorkersAloneAndNobodyWithoutWork) {
+  EXPECT_EQ(Spread(100, 7, 31), 100);
+  for (int lease = 1; lease <= 100; ++lease) {
+    EXPECT_EQ(Spread(1, lease, 1000), 1);
+  }
 }
 
 TEST(UpdatedSpeed, IsTheFirstMeasurementThenAMean) {

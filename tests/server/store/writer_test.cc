@@ -34,7 +34,7 @@ class WriterTest : public testing::Test {
   }
 
   // Holds the writer's thread in a request of its own until Release(): what is submitted meanwhile
-  // shares the next transaction.
+  // shares its transaction.
   void Hold() {
     auto entered = std::make_shared<absl::Notification>();
     writer_->Submit(
@@ -103,8 +103,32 @@ TEST_F(WriterTest, RequestsThatWaitShareATransaction) {
   const uint64_t before = writer_->commit_seconds().histogram.sample_count;
   Release();
   replies.Wait();
-  // The one that was held, and this.
-  EXPECT_EQ(writer_->commit_seconds().histogram.sample_count, before + 2);
+  EXPECT_EQ(writer_->commit_seconds().histogram.sample_count, before + 1);
+}
+
+// Requests of 4 ms each: those that begin within 10 ms are answered before the rest of a burst
+// runs.
+TEST_F(WriterTest, ABurstIsCutIntoTransactions) {
+  Hold();
+  constexpr int kBurst = 10;
+  int ran = 0;  // the writer's thread's until the replies have come
+  std::vector<int> ran_when_answered;
+  absl::BlockingCounter replies(kBurst);
+  for (int i = 0; i < kBurst; ++i) {
+    writer_->Submit(
+        [&](Database&) {
+          ++ran;
+          clock_.Advance(absl::Milliseconds(4));
+          return absl::OkStatus();
+        },
+        [&](const absl::Status&) {
+          ran_when_answered.push_back(ran);
+          replies.DecrementCount();
+        });
+  }
+  Release();
+  replies.Wait();
+  EXPECT_THAT(ran_when_answered, ElementsAre(3, 3, 3, 6, 6, 6, 9, 9, 9, 10));
 }
 
 TEST_F(WriterTest, AFailingRequestLeavesNoTraceAndHarmsNoOther) {
@@ -256,11 +280,11 @@ TEST_F(WriterTest, TheEndHookAndTheReplyAreToldThatACommitFailed) {
   EXPECT_EQ(ended_.back(), absl::StatusCode::kOk);
 }
 
-// One patient request goes with the transaction under way; then those that are urgent come first.
-TEST_F(WriterTest, UrgentRequestsGoBeforePatientOnesThatWait) {
+// Each of them takes longer than a transaction has for its kind.
+TEST_F(WriterTest, ATransactionTakesOneOfEachKindImmediateOnesFirst) {
   Hold();
   std::vector<std::string> order;  // the writer's thread's until the replies have come
-  absl::BlockingCounter replies(5);
+  absl::BlockingCounter replies(7);
   const auto submit = [&](const std::string& name, Writer::Priority priority) {
     writer_->Submit(
         [&, name](Database&) {
@@ -273,11 +297,17 @@ TEST_F(WriterTest, UrgentRequestsGoBeforePatientOnesThatWait) {
   for (const char* name : {"patient 1", "patient 2", "patient 3"}) {
     submit(name, Writer::Priority::kPatient);
   }
-  submit("urgent 1", Writer::Priority::kUrgent);
-  submit("urgent 2", Writer::Priority::kUrgent);
+  for (const char* name : {"urgent 1", "urgent 2"}) {
+    submit(name, Writer::Priority::kUrgent);
+  }
+  for (const char* name : {"immediate 1", "immediate 2"}) {
+    submit(name, Writer::Priority::kImmediate);
+  }
   Release();
   replies.Wait();
-  EXPECT_THAT(order, ElementsAre("patient 1", "urgent 1", "urgent 2", "patient 2", "patient 3"));
+  // The transaction under way was past its immediate ones.
+  EXPECT_THAT(order, ElementsAre("urgent 1", "patient 1", "immediate 1", "urgent 2", "patient 2",
+                                 "immediate 2", "patient 3"));
 }
 
 // Of 1000 patient requests that wait, each of which takes longer than a transaction has for them,
@@ -314,14 +344,14 @@ TEST_F(WriterTest, AnUrgentRequestWaitsForOnePatientOneAndNeitherForEver) {
   EXPECT_THAT(ran_before_urgent, Each(0));
 }
 
-// A disk that takes nothing is told to patient requests, too.
-TEST_F(WriterTest, PatientRequestsAreAnsweredAlsoIfNoTransactionBegins) {
+TEST_F(WriterTest, RequestsOfAllKindsAreAnsweredAlsoIfNoTransactionBegins) {
   ASSERT_TRUE(
       writer_->SubmitAndWait([](Database& db) { return db.RunScript("PRAGMA busy_timeout = 0"); })
           .ok());
   absl::StatusOr<Database> other = Database::Open(path_, Database::Mode::kReadWrite);
   ASSERT_TRUE(other->Run("BEGIN IMMEDIATE").ok());  // now nobody else can
-  for (const auto priority : {Writer::Priority::kUrgent, Writer::Priority::kPatient}) {
+  for (const auto priority :
+       {Writer::Priority::kImmediate, Writer::Priority::kUrgent, Writer::Priority::kPatient}) {
     absl::Notification done;
     absl::Status status;
     writer_->Submit([](Database&) { return absl::OkStatus(); },
