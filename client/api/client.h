@@ -16,37 +16,19 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/channel/connection_options.h"
+#include "common/report/campaign_progress.h"
 #include "common/report/results.h"
 #include "common/report/trial_record.h"
 
 namespace bitquake {
 
-struct CampaignStatus {
+struct CampaignStatus : CampaignProgress {
   std::string id;
   std::string name;
-  std::string state;          // probing | running | paused | done | cancelled | failed
-  std::string error;          // why it failed
-  int64_t jobs_total = 0;     // known to be needed: of an adaptive campaign, or a search, it grows
-  int64_t jobs_expected = 0;  // in the end: jobs_total, or an estimate while that grows
-  int64_t jobs_done = 0;
-  int64_t jobs_poisoned = 0;
-  int64_t jobs_leased = 0;
-  int64_t images_done = 0;
-  int64_t images_without_flips = 0;  // of them: known without inference, for nothing was flipped
-  int64_t images_copied = 0;         // of them: of trials with the same faults as another
-  double images_per_second = 0;      // 0: unknown
-  double eta_seconds = 0;            // 0: unknown
-  int workers = 0;
-  int64_t cells = 0;
   std::string worst_cell;       // "model int8 blocks.0 at 1.00e-05"; empty: unknown
   std::string worst_target_at;  // of it: "blocks.0 at 1.00e-05"
   std::string worst_target;     // of it: "blocks.0"
   double worst_half_width = 0;  // percentage points
-  int64_t submitted_unix_ms = 0;
-  int64_t finished_unix_ms = 0;
-  std::vector<std::string> poison_errors;
-
-  bool ended() const { return state == "done" || state == "cancelled" || state == "failed"; }
 };
 
 struct ModelInfo {

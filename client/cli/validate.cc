@@ -8,6 +8,7 @@
 #include "client/cli/forecast.h"
 #include "client/cli/image_count.h"
 #include "common/base/status_macros.h"
+#include "nlohmann/json.hpp"
 
 namespace bitquake {
 namespace {
@@ -40,6 +41,47 @@ std::string ModelText(const Campaign& campaign, const ModelCells& model) {
   return text + "\n";
 }
 
+nlohmann::json RangeJson(const CountRange& range) {
+  return {{"least", range.least}, {"most", range.most}};
+}
+
+nlohmann::json ForecastJson(const Forecast& forecast) {
+  nlohmann::json json = {{"cells", RangeJson(forecast.cells)},
+                         {"typical_cells", forecast.typical_cells},
+                         {"trials", RangeJson(forecast.trials)}};
+  if (forecast.images > 0) {
+    json["images"] = forecast.images;
+    json["images_per_trial"] = forecast.images_per_trial;
+    json["inferences"] = RangeJson(forecast.inferences);
+    json["full_repeats"] = forecast.full_repeats;
+  }
+  return json;
+}
+
+nlohmann::json ModelJson(const ModelCells& model) {
+  nlohmann::json json = {{"model", model.model}, {"cells", nullptr}, {"searched_targets", nullptr}};
+  if (model.cells.has_value()) {
+    json["cells"] = model.cells->stated;
+    json["searched_targets"] = model.cells->searched;
+  }
+  return json;
+}
+
+// As a script reads it. `forecast` is null if no model is on this machine.
+nlohmann::json ValidJson(const Campaign& campaign, const std::vector<ModelCells>& models,
+                         const std::optional<Forecast>& forecast) {
+  nlohmann::json json = {{"campaign", nlohmann::json::parse(ToJson(campaign))},
+                         {"models", nlohmann::json::array()},
+                         {"forecast", nullptr}};
+  for (const ModelCells& model : models) {
+    json["models"].push_back(ModelJson(model));
+  }
+  if (forecast.has_value()) {
+    json["forecast"] = ForecastJson(*forecast);
+  }
+  return json;
+}
+
 absl::Status Validate(const Flags& flags, bool json) {
   ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
   ASSIGN_OR_RETURN(const std::vector<ModelCells> models, CountCells(file, flags.model_roots));
@@ -47,25 +89,30 @@ absl::Status Validate(const Flags& flags, bool json) {
   if (!flags.like.empty()) {
     ASSIGN_OR_RETURN(earlier, ReadEarlierRun(flags.like));
   }
-  if (json) {
-    std::cout << ToJson(file.campaign) << "\n";
-    return absl::OkStatus();
-  }
-  std::cout << flags.file << ": valid\n";
   CellCount cells;
   int here = 0;
   for (const ModelCells& model : models) {
-    std::cout << ModelText(file.campaign, model);
     if (model.cells.has_value()) {
       cells.Add(*model.cells);
       ++here;
     }
   }
+  std::optional<Forecast> forecast;
   if (here > 0) {
     const std::string dataset = FindDataset(file, flags.data_roots);
-    const Forecast forecast = MakeForecast(file.campaign, cells, here,
-                                           dataset.empty() ? std::nullopt : CountImages(dataset));
-    std::cout << ForecastText(file.campaign, forecast, earlier ? &*earlier : nullptr);
+    forecast = MakeForecast(file.campaign, cells, here,
+                            dataset.empty() ? std::nullopt : CountImages(dataset));
+  }
+  if (json) {
+    std::cout << ValidJson(file.campaign, models, forecast).dump() << "\n";
+    return absl::OkStatus();
+  }
+  std::cout << flags.file << ": valid\n";
+  for (const ModelCells& model : models) {
+    std::cout << ModelText(file.campaign, model);
+  }
+  if (forecast.has_value()) {
+    std::cout << ForecastText(file.campaign, *forecast, earlier ? &*earlier : nullptr);
   }
   return absl::OkStatus();
 }

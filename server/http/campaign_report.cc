@@ -21,25 +21,6 @@ std::string ArchitectureOf(const StoredModel& model) {
 
 }  // namespace
 
-CampaignProgress ProgressOf(const CampaignSnapshot& snapshot) {
-  CampaignProgress progress;
-  progress.state = snapshot.state;
-  progress.error = snapshot.error;
-  progress.jobs_expected = snapshot.jobs_expected;
-  progress.jobs_done = snapshot.jobs_done;
-  progress.jobs_poisoned = snapshot.jobs_poisoned;
-  progress.poison_errors = snapshot.poison_errors;
-  progress.images_done = snapshot.images_done;
-  progress.images_without_flips = snapshot.images_without_flips;
-  progress.images_copied = snapshot.images_copied;
-  progress.images_per_second = snapshot.images_per_second;
-  progress.eta_seconds = snapshot.eta_seconds;
-  progress.workers = snapshot.workers;
-  progress.submitted_unix_ms = snapshot.submitted_unix_ms;
-  progress.finished_unix_ms = snapshot.finished_unix_ms;
-  return progress;
-}
-
 absl::StatusOr<CampaignReport> ReadReport(const std::string& database,
                                           const CampaignSnapshot& snapshot) {
   const SystemClock clock;
@@ -51,7 +32,7 @@ absl::StatusOr<CampaignReport> ReadReport(const std::string& database,
   report.name = stored.name;
   report.resolved_json = std::move(stored.resolved_json);
   report.server_version = kVersion;
-  report.progress = ProgressOf(snapshot);
+  report.progress = snapshot;
   report.data_digest = stored.data_digest;
   report.images = stored.images;
   report.folds = stored.folds;

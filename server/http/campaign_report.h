@@ -9,8 +9,6 @@
 
 namespace bitquake {
 
-CampaignProgress ProgressOf(const CampaignSnapshot& snapshot);
-
 // As the store is now, on a read-only connection of its own. Errors: NotFound, and those of reading
 // the store.
 absl::StatusOr<CampaignReport> ReadReport(const std::string& database,

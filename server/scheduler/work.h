@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/model/architecture.h"
 #include "common/model/attention_distance.h"
+#include "common/report/campaign_progress.h"
 
 namespace bitquake {
 
@@ -147,30 +148,11 @@ struct WorstCell {
   double half_width = 0;  // percentage points, at the campaign's confidence
 };
 
-struct CampaignSnapshot {
+struct CampaignSnapshot : CampaignProgress {
   std::string id;
   std::string name;
-  std::string state;
-  std::string error;
-  int64_t jobs_total = 0;     // known to be needed: of an adaptive campaign, or a search, it grows
-  int64_t jobs_expected = 0;  // in the end: jobs_total, or an estimate while trials are planned
-  int64_t jobs_done = 0;
-  int64_t jobs_poisoned = 0;
-  int64_t jobs_leased = 0;
-  int64_t images_done = 0;
-  int64_t images_without_flips = 0;  // of them: known without inference, for nothing was flipped
-  int64_t images_copied = 0;         // of them: of trials with the same faults as another
-  double images_per_second = 0;
-  double eta_seconds = 0;
-  int workers = 0;
-  int64_t cells = 0;
   bool has_worst = false;
   WorstCell worst;
-  int64_t submitted_unix_ms = 0;
-  int64_t finished_unix_ms = 0;
-  std::vector<std::string> poison_errors;
-
-  bool ended() const { return state == "done" || state == "cancelled" || state == "failed"; }
 };
 
 struct WorkerSnapshot {

@@ -155,15 +155,15 @@ class Disturber:
     def renew(self, name, lease):
         """The mutant: someone renews the lease in the frozen worker's name."""
         end = time.monotonic() + 2 * LEASE
-        while time.monotonic() < end:
-            self.cluster.ask("Heartbeat", worker_id=name, lease_ids=[lease])
-            time.sleep(LEASE / 10)
+        await_true(lambda: self.cluster.ask("Heartbeat", worker_id=name, lease_ids=[lease]) and
+                   time.monotonic() > end, "twice a lease's time has gone by")
 
     def frozen_server(self, campaign):
         """Stops the server for longer than a lease; then everyone finds each other again."""
         if not self.strike(self.cluster.server, campaign, number=signal.SIGSTOP):
             return False
-        time.sleep(1.5 * LEASE)
+        frozen = time.monotonic()
+        await_true(lambda: time.monotonic() > frozen + 1.5 * LEASE, "more than a lease's time goes by")
         self.cluster.server.send_signal(signal.SIGCONT)
         done = self.cluster.ledger.count()
         await_true(lambda: self.cluster.is_done(campaign) or

@@ -58,6 +58,14 @@ class BadInput(bitquake.Case):
             granularities=["model", {"block": {"ber": [1e-3, 1e-2]}}], formats=["int8", "int4"]))
         out, _ = self.call("validate", file)
         self.assertIn("34 cells, 68 trials", out)  # 2 formats x (1 target x 1 rate + 8 x 2) x 2
+        told = json.loads(self.call("validate", file, "--json")[0])
+        self.assertEqual(told["campaign"]["formats"], ["int8", "int4"])
+        self.assertEqual(told["models"], [{"model": str(bitquake.MODEL), "cells": 34, "searched_targets": 0}])
+        self.assertEqual(told["forecast"]["trials"], {"least": 68, "most": 68})
+        # Two golden passes, and the reference's, over the images of two trials in each cell.
+        images = told["forecast"]["images"]
+        self.assertLessEqual(told["forecast"]["inferences"]["most"], (68 + 3) * images)
+        self.assertIn(f"{told['forecast']['inferences']['most']:,}", out)
         file = self.write("campaign.yaml", bitquake.campaign(
             granularities=[{"block": {"blocks": [8]}}]))
         _, error = self.call("validate", file, code=USAGE)
@@ -65,6 +73,9 @@ class BadInput(bitquake.Case):
         file = self.write("campaign.yaml", bitquake.campaign(models=["elsewhere"]))
         out, _ = self.call("validate", file)
         self.assertIn("elsewhere: not on this machine", out)
+        told = json.loads(self.call("validate", file, "--json")[0])
+        self.assertEqual(told["models"][0]["cells"], None)
+        self.assertEqual(told["forecast"], None)
 
     # The model.
 

@@ -165,9 +165,18 @@ void OutcomeStream::Stop() {
   }
 }
 
+const v1::OutcomeReport* OutcomeStream::NextToSend() const {
+  const auto next = unacknowledged_.upper_bound(sent_);
+  const bool has_next = next != unacknowledged_.end();
+  if (reminder_.has_value() && reminder_->sequence() > sent_ &&
+      (!has_next || reminder_->sequence() < next->first)) {
+    return &*reminder_;
+  }
+  return has_next ? &next->second : nullptr;
+}
+
 bool OutcomeStream::SomethingToSend() const {
-  return stopping_ || broken_ ||
-         (claimed_ && !unacknowledged_.empty() && unacknowledged_.rbegin()->first > sent_);
+  return stopping_ || broken_ || (claimed_ && NextToSend() != nullptr);
 }
 
 void OutcomeStream::Loop() {
@@ -178,9 +187,7 @@ void OutcomeStream::Loop() {
       sent_ = 0;
       broken_ = false;
       answered_ = false;
-      if (at_work_.has_value()) {
-        unacknowledged_.emplace(at_work_->sequence(), *at_work_);
-      }
+      reminder_ = at_work_;
       mutex_.Await(absl::Condition(this, &OutcomeStream::SomethingToSend));
       if (stopping_) {
         return;
@@ -223,9 +230,8 @@ grpc::Status OutcomeStream::SendOverOneStream() {
       if (stopping_ || broken_) {
         break;
       }
-      const auto next = unacknowledged_.upper_bound(sent_);
-      sent_ = next->first;
-      report = next->second;
+      report = *NextToSend();
+      sent_ = report.sequence();
     }
     if (!stream->Write(report)) {
       break;

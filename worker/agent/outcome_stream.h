@@ -73,6 +73,8 @@ class OutcomeStream {
   // Sends over one stream until it breaks or Stop; returns how it ended.
   grpc::Status SendOverOneStream();
   void ReadAcknowledgements(Stream* stream);
+  // The report that follows the last one sent; null if there is none yet.
+  const v1::OutcomeReport* NextToSend() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SomethingToSend() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -83,9 +85,10 @@ class OutcomeStream {
   const std::unique_ptr<Spool> spool_ ABSL_PT_GUARDED_BY(mutex_);
   std::string worker_id_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, v1::OutcomeReport> unacknowledged_ ABSL_GUARDED_BY(mutex_);  // by sequence
-  // What the worker said last that it works on: said again over a new stream, whose coordinator may
-  // have forgotten it.
+  // What the worker said last that it works on. A new stream's coordinator may have forgotten it,
+  // and is reminded, in its place among the reports.
   std::optional<v1::OutcomeReport> at_work_ ABSL_GUARDED_BY(mutex_);
+  std::optional<v1::OutcomeReport> reminder_ ABSL_GUARDED_BY(mutex_);  // of the present stream
   int64_t next_sequence_ ABSL_GUARDED_BY(mutex_) = 1;
   int64_t sent_ ABSL_GUARDED_BY(mutex_) = 0;  // highest sequence sent over the present stream
   absl::Duration retry_window_ ABSL_GUARDED_BY(mutex_);

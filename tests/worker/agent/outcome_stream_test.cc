@@ -277,6 +277,7 @@ TEST_F(OutcomeStreamTest, WhatIsAtWorkIsSaidAgainOverEveryStreamUntilItsLeaseEnd
   stream->End(StatusCode::UNAVAILABLE);
   stream = server_->streams.Pop();
   EXPECT_THAT(stream->NextOfAll().begun().job_ids(), ElementsAre(7, 8)) << "to another process";
+  EXPECT_EQ(outcomes_->unacknowledged(), 0u) << "it was, before";
   stream->Acknowledge(1);
   Send(102);
   EXPECT_TRUE(stream->NextOfAll().has_lease_end());
