@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/ber_grid.h"
 #include "common/campaign/describe.h"

@@ -80,8 +80,4 @@ std::optional<Node> ParseDocument(absl::string_view text, Problems* problems);
 // The values without their places, as JSON.
 Json ToPlainJson(const Node& node);
 
-// Text for an error line: escaped, so that no control character reaches a terminal, and cut to a
-// readable length.
-std::string Shown(absl::string_view text);
-
 }  // namespace bitquake

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 #include "common/campaign/document.h"
 #include "common/campaign/scalar.h"

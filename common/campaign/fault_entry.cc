@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/campaign/fault_csv.h"
 #include "common/campaign/protection_entry.h"
 #include "common/campaign/scalar.h"

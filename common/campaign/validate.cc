@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/shown.h"
 #include "common/base/suggest.h"
 #include "common/campaign/alternatives.h"
 #include "common/campaign/scalar.h"

@@ -7,6 +7,7 @@
 #include "absl/base/casts.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 #include "common/base/suggest.h"
 #include "common/fault/float_word.h"
@@ -232,8 +233,8 @@ absl::StatusOr<NumberFormat> NumberFormat::FromName(absl::string_view name) {
     }
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "unknown number format '", name, "'; known are int", kMinIntBits, " to int", kMaxIntBits,
-      ", fixed(m.n) with m >= 1 and m + n from ", kMinFixedBits, " to ", kMaxFixedBits,
+      "unknown number format '", Shown(name), "'; known are int", kMinIntBits, " to int",
+      kMaxIntBits, ", fixed(m.n) with m >= 1 and m + n from ", kMinFixedBits, " to ", kMaxFixedBits,
       ", fp32, fp16, bf16, fp8_e4m3 and fp8_e5m2", DidYouMean(name, names)));
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 #include "common/base/suggest.h"
 
@@ -81,8 +82,8 @@ class TargetNames {
     for (const auto& [known, targets] : targets_) {
       names.push_back(known);
     }
-    return absl::NotFoundError(absl::StrCat("protect: no target '", name, "' in ", format_.Name(),
-                                            DidYouMean(name, names),
+    return absl::NotFoundError(absl::StrCat("protect: no target '", Shown(name), "' in ",
+                                            format_.Name(), DidYouMean(name, names),
                                             "; `bitquake inspect` prints the names"));
   }
 
@@ -90,9 +91,9 @@ class TargetNames {
   static absl::StatusOr<Target> TheOne(const std::string& name,
                                        const std::vector<Target>& targets) {
     if (targets.size() > 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("protect: '", name, "' is a target of ", targets[0].granularity, " and of ",
-                       targets[1].granularity, "; name its tensors, or give {match: ...}"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "protect: '", Shown(name), "' is a target of ", targets[0].granularity, " and of ",
+          targets[1].granularity, "; name its tensors, or give {match: ...}"));
     }
     return targets.front();
   }

@@ -1,6 +1,7 @@
 #include "common/model/checkpoint_shapes.h"
 
 #include "absl/strings/str_join.h"
+#include "common/base/shown.h"
 
 namespace bitquake {
 namespace {
@@ -20,14 +21,14 @@ absl::StatusOr<int> CheckpointShapes::Side(absl::string_view name, size_t dimens
   const auto found = shapes_.find(name);
   if (found == shapes_.end()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", name,
+        absl::StrCat("tensor '", Shown(name),
                      "' is missing; the weights are not those of a supported network of this "
                      "architecture's family"));
   }
   const std::vector<int64_t>& shape = *found->second;
   if (shape.size() != dimensions || shape[axis] < 1 || shape[axis] > kMaxSide) {
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", name, "' has shape [", absl::StrJoin(shape, ", "),
+        absl::StrCat("tensor '", Shown(name), "' has shape [", absl::StrJoin(shape, ", "),
                      "], which is not that of a network of this architecture's family"));
   }
   return static_cast<int>(shape[axis]);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/shown.h"
 #include "common/model/deepvit_tensors.h"
 #include "common/model/swin_tensors.h"
 #include "common/model/vit_tensors.h"
@@ -101,7 +102,7 @@ absl::Status CheckTensors(const std::vector<NetworkTensor>& expected,
   }
   std::vector<std::string> unexpected;
   for (const auto& [name, tensor] : unused) {
-    unexpected.push_back(absl::StrCat("'", name, "' ", ShapeText(tensor->shape)));
+    unexpected.push_back(absl::StrCat("'", Shown(name), "' ", ShapeText(tensor->shape)));
   }
   std::vector<std::string> clauses;
   AddClause("missing", missing, clauses);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/base/status_macros.h"
 
@@ -39,14 +40,8 @@ const DTypeInfo& InfoOf(DType dtype) {
                        [&](const DTypeInfo& info) { return info.dtype == dtype; });
 }
 
-// Names in errors come from the file: one line, no control characters, not endless.
-std::string Quoted(const std::string& name) {
-  constexpr size_t kShown = 100;
-  std::string shown = name.substr(0, kShown);
-  std::replace_if(
-      shown.begin(), shown.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return absl::StrCat("'", shown, name.size() > kShown ? "..." : "", "'");
-}
+// Names in errors come from the file.
+std::string Quoted(const std::string& name) { return absl::StrCat("'", Shown(name), "'"); }
 
 // JSON parsers keep the last of equal keys; here a key that stands twice is an error, as is nesting
 // that no header has.

@@ -85,16 +85,6 @@ TEST(Document, ProblemsAreSortedAndLimited) {
   EXPECT_THAT(message, testing::EndsWith("\nf: and 7 more problems"));
 }
 
-TEST(Document, ShownTextIsSafeAndShort) {
-  EXPECT_EQ(Shown("a\x1b[31m"), "a\\033[31m");
-  EXPECT_EQ(Shown("donn\xC3\xA9"
-                  "es"),
-            "donn\xC3\xA9"
-            "es");
-  const std::string long_text = std::string(79, 'a') + "\xC3\xA9 and more";
-  EXPECT_EQ(Shown(long_text), std::string(79, 'a') + "...");
-}
-
 TEST(Document, FindsBytesThatAreNotText) {
   EXPECT_EQ(FindUnprintable("ab\n\xC3\xA9\t\r\n"), std::nullopt);
   for (const char* bad : {"a\n\x04", "a\n\xFF", "a\n\xC3", "a\n\xC0\x80", "a\n\xED\xA0\x80",

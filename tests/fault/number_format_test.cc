@@ -66,6 +66,7 @@ TEST(NumberFormat, UnknownNamesAreRefused) {
   EXPECT_THAT(NumberFormat::FromName("fp8_e4m3fn").status().message(),
               HasSubstr("did you mean 'fp8_e4m3'"));
   EXPECT_THAT(NumberFormat::FromName("fixed2.6").status().message(), HasSubstr("'fixed(2.6)'"));
+  EXPECT_THAT(NumberFormat::FromName("in\t4").status().message(), HasSubstr("'in\\t4'"));
 }
 
 TEST(NumberFormat, IntRoundsHalfToEven) {

@@ -1,0 +1,14 @@
+// What others wrote, in a line that people read.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace bitquake {
+
+// Escaped, so that no control character reaches a terminal or a log, and cut to a readable length.
+// UTF-8 text stays as it is.
+std::string Shown(absl::string_view text);
+
+}  // namespace bitquake
