@@ -4,6 +4,8 @@ import shutil
 import sqlite3
 import subprocess
 
+import grpc
+
 from cluster import DATA, MODEL, Cluster, Failure, await_true
 
 
@@ -105,8 +107,15 @@ def run_full_disk(folder, reference, mutants=(), say=print):
                     file.write(b"\0" * 4096)
         except OSError:
             pass  # full
-        await_true(lambda: "free some space" in cluster.log("server.out") or
-                   cluster.state_name(campaign) == "done", "the disk is full")
+
+        def full_or_done():
+            try:
+                return "free some space" in cluster.log("server.out") or \
+                    cluster.state_name(campaign) == "done"
+            except grpc.RpcError as error:  # who asks is told, too
+                return "free some space" in error.details()
+
+        await_true(full_or_done, "the disk is full")
         if "free some space" not in cluster.log("server.out"):
             raise Failure("nothing said that the disk is full")
         kept = cluster.ledger.check_kept(inside / "campaign.db", everything=True)
