@@ -161,6 +161,7 @@ absl::Status Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   bitquake::BlockTerminationSignals();
+  bitquake::RaiseFileLimit();  // each worker has a connection
   // A library built without NDEBUG, as Debian's is, looks for cycles at every lock that gRPC takes.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   bitquake::Flags flags;

@@ -13,6 +13,9 @@ namespace bitquake {
 // Blocks SIGTERM and SIGINT in this and all later threads, and ignores SIGPIPE. Call first in main.
 void BlockTerminationSignals();
 
+// As many open files as the system lets this process have.
+void RaiseFileLimit();
+
 // Waits for SIGTERM or SIGINT; returns which, or 0 when `patience` is over before.
 int WaitForTermination(absl::Duration patience = absl::InfiniteDuration());
 

@@ -25,7 +25,8 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Start(Database db, con
   Coordinator* self = coordinator.get();
   coordinator->writer_ = std::make_unique<Writer>(
       std::move(db), clock,
-      WriterHooks{[self](Database& db) { return self->Tick(db); },
+      WriterHooks{[self](Database& db) { return self->Begin(db); },
+                  [self](Database& db) { return self->Tick(db); },
                   [self](const absl::Status& status) { self->Ended(status); }});
   return coordinator;
 }
@@ -99,6 +100,14 @@ absl::Status Coordinator::Load(Database& db) {
   return absl::OkStatus();
 }
 
+absl::Status Coordinator::Begin(Database& db) {
+  if (reload_) {
+    RETURN_IF_ERROR(Load(db));
+    reload_ = false;
+  }
+  return absl::OkStatus();
+}
+
 absl::Duration Coordinator::Tick(Database& db) {
   auto attempt = [&](const char* what, absl::Status (Coordinator::*step)(Database&)) {
     if (!db.in_transaction()) {
@@ -111,10 +120,6 @@ absl::Duration Coordinator::Tick(Database& db) {
       reload_ = true;
     }
   };
-  if (reload_) {
-    reload_ = false;
-    attempt("reading the store again", &Coordinator::Load);
-  }
   attempt("ending leases", &Coordinator::ExpireLeases);
   attempt("releasing retries", &Coordinator::ReleaseRetries);
   if (db.in_transaction()) {
@@ -279,8 +284,9 @@ void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
 
 int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
   const int64_t number = next_number_++;
+  auto added = std::make_shared<bool>(false);
   writer_->Submit(
-      [this, number, campaign = std::move(campaign), changed](Database& db) {
+      [this, number, campaign = std::move(campaign), changed, added](Database& db) {
         if (stopping_) {
           return absl::UnavailableError(kStopping);
         }
@@ -294,12 +300,15 @@ int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
         changed(std::move(snapshot));
         if (!ended) {
           watchers_[number] = {campaign, changed};
+          *added = true;
         }
         return absl::OkStatus();
       },
-      [this, number, changed](const absl::Status& status) {
-        if (!status.ok()) {
+      [this, number, changed, added](const absl::Status& status) {
+        if (*added && !status.ok()) {
           watchers_.erase(number);
+        }
+        if (!status.ok()) {
           changed(status);
         }
       });
@@ -394,7 +403,7 @@ void Coordinator::StopWaiting(int64_t waiter) {
         }
         return absl::OkStatus();
       },
-      [](const absl::Status&) {});
+      [](const absl::Status&) {}, Writer::Priority::kImmediate);
 }
 
 void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,

@@ -148,6 +148,8 @@ class Coordinator {
            Writer::Priority priority = Writer::Priority::kUrgent);
 
   absl::Status Load(Database& db);
+  // Before a transaction's requests: memory is what the store says, also after a commit failed.
+  absl::Status Begin(Database& db);
   absl::Duration Tick(Database& db);
   void Ended(const absl::Status& status);
   // Runs `reply` after the commit with its status.

@@ -49,6 +49,8 @@ absl::Status Coordinator::ApplyRegister(Database& db, const WorkerIdentity& iden
       {identity.id, identity.instance, identity.host, identity.version, identity.device_kind}));
   // A new process under the name: what the old one held is lost with it, but for what it spooled.
   RETURN_IF_ERROR(EndLeasesOf(db, identity.id, /*lost=*/true, kept));
+  // It numbers its requests anew, and is given none of those leases again.
+  RETURN_IF_ERROR(db.Run("UPDATE leases SET request_number = -id WHERE worker = ?", {identity.id}));
   for (const int64_t id : kept) {
     const auto lease = leases_.find(id);
     if (lease != leases_.end() && lease->second.worker == identity.id) {

@@ -173,14 +173,21 @@ absl::StatusOr<std::shared_ptr<const Authenticator::Lists>> Authenticator::Curre
   if (stamp != stamp_) {
     const bool first = stamp_.empty();
     lists_ = Read();
-    stamp_ = stamp;
+    // What could not be read, as for want of descriptors, is tried again with the next call.
+    stamp_ = lists_.ok() ? stamp : "unread";
     if (!lists_.ok()) {
-      spdlog::error("nobody gets in until this is mended: {}",
-                    std::string(lists_.status().message()));
+      const std::string why(lists_.status().message());
+      if (why != unread_) {
+        spdlog::error("nobody gets in until this is mended: {}", why);
+      }
+      unread_ = why;
       lists_ = absl::UnavailableError(
           "the server cannot read its list of tokens or of revoked "
           "certificates; its log says why");
-    } else if (!first) {
+      return lists_;
+    }
+    unread_.clear();
+    if (!first) {
       spdlog::info("tokens read again: {}, certificates revoked: {}", (*lists_)->tokens.size(),
                    (*lists_)->revoked.size());
     }

@@ -83,6 +83,7 @@ class Authenticator {
   absl::Mutex mutex_;
   std::string stamp_ ABSL_GUARDED_BY(mutex_);  // of both files, when `lists_` was read
   absl::StatusOr<std::shared_ptr<const Lists>> lists_ ABSL_GUARDED_BY(mutex_);
+  std::string unread_ ABSL_GUARDED_BY(mutex_);  // why they cannot be read, as logged
 };
 
 }  // namespace bitquake

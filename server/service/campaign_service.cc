@@ -258,7 +258,12 @@ grpc::ServerWriteReactor<v1::ResultBatch>* CampaignService::StreamResults(
   if (!snapshot.ok()) {
     return new ErrorReactor<v1::ResultBatch>(snapshot.status());
   }
-  return new ResultsReactor(database_, *std::move(snapshot), request->details());
+  std::shared_ptr<void> place(nullptr, [this](void*) { --readers_; });
+  if (++readers_ > kMostReaders) {
+    return new ErrorReactor<v1::ResultBatch>(absl::UnavailableError(
+        absl::StrCat("more than ", kMostReaders, " read results now; try again in a moment")));
+  }
+  return new ResultsReactor(database_, *std::move(snapshot), request->details(), std::move(place));
 }
 
 grpc::ServerUnaryReactor* CampaignService::GetTrial(grpc::CallbackServerContext* context,

@@ -1,6 +1,7 @@
 // CampaignService over gRPC (callback API): translates, checks limits, asks the coordinator.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "bitquake/v1/campaign.grpc.pb.h"
@@ -67,6 +68,7 @@ class CampaignService final : public v1::CampaignService::CallbackService {
 
   Coordinator* const coordinator_;
   const std::string database_;
+  std::atomic<int> readers_{0};
   const Access* const access_;
   RateLimit files_;
 };

@@ -14,6 +14,9 @@ inline constexpr int kLargestResponse = 256 << 20;
 // Calls under way on one connection. A worker has three, a client two.
 inline constexpr int kMostStreams = 1024;
 
+// Calls that read results at a time: each has a thread and a view of the store.
+inline constexpr int kMostReaders = 64;
+
 // Campaign files that one host may have parsed: so many at once, and then so many a second.
 inline constexpr double kSubmitBurst = 100;
 inline constexpr double kSubmitsPerSecond = 10;

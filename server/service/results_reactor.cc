@@ -1,25 +1,32 @@
 #include "server/service/results_reactor.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/service/translate.h"
 
 namespace bitquake {
 
 ResultsReactor::ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details,
-                               SnapshotLimits limits)
+                               std::shared_ptr<void> place, SnapshotLimits limits)
     : database_(std::move(database)),
       snapshot_(std::move(snapshot)),
       details_(details),
+      place_(std::move(place)),
       limits_(limits) {
-  reader_ = std::thread([this] {
-    const absl::Status status = Read();
-    view_.reset();
-    AwaitWritten();
-    Finish(ToGrpc(status));
-  });
+  try {
+    reader_ = std::thread([this] {
+      const absl::Status status = Read();
+      view_.reset();
+      AwaitWritten();
+      Finish(ToGrpc(status));
+    });
+  } catch (const std::system_error& error) {
+    Finish(ToGrpc(absl::UnavailableError(absl::StrCat("no thread to read with: ", error.what()))));
+  }
 }
 
 void ResultsReactor::OnWriteDone(bool ok) {
@@ -29,7 +36,9 @@ void ResultsReactor::OnWriteDone(bool ok) {
 }
 
 void ResultsReactor::OnDone() {
-  reader_.join();
+  if (reader_.joinable()) {
+    reader_.join();
+  }
   delete this;
 }
 

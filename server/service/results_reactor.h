@@ -23,9 +23,10 @@ namespace bitquake {
 // Deletes itself when the call has ended.
 class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
  public:
-  // `details`: also what the campaign kept of single images and heads.
+  // `details`: also what the campaign kept of single images and heads. `place` is let go of when
+  // the call has ended.
   ResultsReactor(std::string database, CampaignSnapshot snapshot, bool details,
-                 SnapshotLimits limits = {});
+                 std::shared_ptr<void> place = nullptr, SnapshotLimits limits = {});
 
   void OnWriteDone(bool ok) override;
   void OnDone() override;
@@ -45,6 +46,7 @@ class ResultsReactor final : public grpc::ServerWriteReactor<v1::ResultBatch> {
   const std::string database_;
   const CampaignSnapshot snapshot_;
   const bool details_;
+  const std::shared_ptr<void> place_;
   const SnapshotLimits limits_;
   const SystemClock clock_;
   std::optional<Snapshot> view_;  // the thread's alone

@@ -190,14 +190,14 @@ absl::Status Writer::RunTogether(std::vector<Answer>& answers) {
 void Writer::Transact() {
   const absl::Duration start = clock_->Monotonic();
   absl::Status status = db_.Run("BEGIN IMMEDIATE");
+  if (status.ok()) {
+    status = hooks_.begin(db_);
+  }
   std::vector<Answer> answers;
   if (status.ok()) {
     status = RunTogether(answers);
     if (status.ok()) {
       status = db_.Run("COMMIT");
-    }
-    if (!status.ok() && db_.in_transaction()) {
-      db_.Run("ROLLBACK").IgnoreError();
     }
   } else {
     // Those who would have shared it are told.
@@ -212,6 +212,9 @@ void Writer::Transact() {
     }
   }
   if (!status.ok()) {
+    if (db_.in_transaction()) {
+      db_.Run("ROLLBACK").IgnoreError();
+    }
     spdlog::error("the store cannot commit: {}", std::string(status.message()));
     next_tick_ = clock_->Monotonic() + absl::Seconds(1);
   }

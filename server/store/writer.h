@@ -37,6 +37,8 @@ namespace bitquake {
 
 // Called on the writer's thread.
 struct WriterHooks {
+  // In every transaction, before its requests. If it fails, so does the transaction.
+  std::function<absl::Status(Database&)> begin = [](Database&) { return absl::OkStatus(); };
   // In every transaction, after its requests. Returns when (on the clock's monotonic time) it wants
   // to be called again at the latest.
   std::function<absl::Duration(Database&)> tick;
