@@ -59,6 +59,14 @@ HOVER = """(() => {
 ALL_CELLS = """JSON.stringify([page.tables.cells.names,
     page.tables.cells.all().map((row) => page.tables.cells.names.map((name) => page.tables.cells.text(name, row)))])"""
 
+# Seconds from its opening until a page had loaded and showed text, as it measured itself: what asks it is
+# answered only when its script leaves the processor.
+OPEN_AFTER = """(() => {
+  const [loading] = performance.getEntriesByType('navigation');
+  const [paint] = performance.getEntriesByName('first-contentful-paint');
+  return Math.max(loading.loadEventEnd, paint.startTime) / 1000;
+})()"""
+
 
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text)))
@@ -271,12 +279,11 @@ class BigReport(InABrowser):
             page = self.browser.page()
             begin = time.monotonic()
             page.open(report.as_uri())
-            page.wait("'drawn' in document.documentElement.dataset")
-            opened.append(time.monotonic() - begin)
-            page.wait("document.documentElement.dataset.drawn !== 'text'")
+            page.wait("['first', 'all'].includes(document.documentElement.dataset.drawn)")
             first.append(time.monotonic() - begin)
             self.drawn(page)
             complete.append(time.monotonic() - begin)
+            opened.append(page.value(OPEN_AFTER))
         print(f"50,000 cells: {size:.1f} MB, open after {min(opened):.2f} s, first figure after "
               f"{min(first):.2f} s, all after {min(complete):.2f} s", file=sys.stderr)
         self.assertEqual(page.value("page.tables.cells.rows"), 50_000)

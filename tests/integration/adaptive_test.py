@@ -7,20 +7,24 @@ campaign stops early where nothing happens, and agrees with one that shows every
 import csv
 import json
 import os
+import pathlib
 import signal
+import tempfile
 import unittest
 
 import bitquake
 
-FOLDS = 40  # of 50 images each
+FOLDS = 16
+OF_A_FOLD = 20
+IMAGES = FOLDS * OF_A_FOLD
 GOLDEN_JOBS = 2 * FOLDS
 ADAPTIVE = dict(
     name="adaptive", seed=3, granularities=["model", {"block": {"blocks": [0]}}], ber=[1e-6, 1e-2],
-    trials={"min": 8, "max": 40, "half_width": 3}, images="spread", folds=FOLDS)
+    trials={"min": 8, "max": 24, "half_width": 3}, images="spread", folds=FOLDS)
 SEARCH = dict(
     name="search", seed=3, granularities=[{"block": {"blocks": [0, 1]}}],
-    ber={"search": {"loss": [5, 20], "from": 1e-4, "to": 1e-1, "per_decade": 3}},
-    trials={"min": 8, "max": 20, "half_width": 4}, images="spread", folds=FOLDS)
+    ber={"search": {"loss": [5, 15], "from": 1e-4, "to": 1e-1, "per_decade": 3}},
+    trials={"min": 8, "max": 20, "half_width": 6}, images="spread", folds=FOLDS)
 
 
 def rows(folder, name="cells.csv"):
@@ -29,23 +33,39 @@ def rows(folder, name="cells.csv"):
 
 
 class Adaptive(bitquake.Case):
-    def run_campaign(self, name, campaign, *flags):
-        folder = self.folder / name
-        file = self.write(name + ".json", bitquake.campaign(**campaign))
-        _, told = self.call("run", file, "--out", folder, *flags)
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="bitquake-test-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.shared = pathlib.Path(folder.name)
+        cls.data = bitquake.write_data(cls.shared / "data", IMAGES)
+        cls.quiet = {}  # of campaigns that ran undisturbed: the folder, and what was told
+
+    def run_campaign(self, folder, campaign, *flags):
+        _, told = self.call("run", self.file(campaign), "--out", folder, *flags)
         return folder, told
+
+    def file(self, campaign):
+        return self.write(campaign["name"] + ".json",
+                          bitquake.campaign(**campaign, dataset=str(self.data)))
+
+    def undisturbed(self, campaign):
+        name = campaign["name"]
+        if name not in self.quiet:
+            self.quiet[name] = self.run_campaign(self.shared / name, campaign)
+        return self.quiet[name]
 
     def results(self, folder):
         trials = (folder / "trials.csv").read_bytes()
         return b"\n".join(sorted(trials.split(b"\n"))), (folder / "cells.csv").read_bytes()
 
     def test_a_quiet_cells_stop_early_and_all_agree_with_whole_trials(self):
-        folder, told = self.run_campaign("adaptive", ADAPTIVE)
-        self.assertIn("trials: 32 to 160", told)
-        self.assertIn("inferences: 5,600 to 12,000 images; a trial sees 50 of 2,000", told)
-        self.assertIn("ten full repeats of each cell: 84,000 images, 7.0x to 15x as many", told)
-        whole, _ = self.run_campaign(
-            "whole", dict(ADAPTIVE, name="whole", trials=4, images="all"))
+        folder, told = self.undisturbed(ADAPTIVE)
+        self.assertIn("trials: 32 to 96", told)
+        self.assertIn("inferences: 1,280 to 2,560 images; a trial sees 20 of 320", told)
+        self.assertIn("ten full repeats of each cell: 13,440 images, 5.2x to 10x as many", told)
+        campaign = dict(ADAPTIVE, name="whole", trials=4, images="all")
+        whole, _ = self.run_campaign(self.folder / "whole", campaign)
         for cell, full in zip(rows(folder), rows(whole), strict=True):
             self.assertEqual((cell["target"], cell["ber"]), (full["target"], full["ber"]))
             self.assertEqual(cell["half_width_asked"], "3")
@@ -56,13 +76,13 @@ class Adaptive(bitquake.Case):
                 self.assertEqual((cell["trials"], cell["stopped"]), ("8", "width"))
                 self.assertAlmostEqual(width, 3)
             if cell["stopped"] == "max":
-                self.assertEqual(cell["trials"], "40")
+                self.assertEqual(cell["trials"], "24")
                 self.assertGreater(float(cell["half_width_observed"]), 3)
             # Both intervals are of one accuracy.
             apart = abs(float(cell["top1_mean"]) - float(full["top1_mean"]))
             whole_width = (float(full["ci_high"]) - float(full["ci_low"])) / 2
             self.assertLessEqual(apart, width + whole_width)
-            self.assertEqual(int(cell["images"]), 50 * int(cell["trials"]))
+            self.assertEqual(int(cell["images"]), OF_A_FOLD * int(cell["trials"]))
             self.assertLessEqual(int(cell["inferences"]), int(cell["images"]))
         noisy = [cell for cell in rows(folder) if float(cell["ber"]) > 1e-3]
         self.assertGreater(max(int(cell["trials"]) for cell in noisy), 8)
@@ -78,16 +98,16 @@ class Adaptive(bitquake.Case):
         self.assertIn("images/s of", out)
 
     def check_disturbed(self, campaign):
-        quiet, _ = self.run_campaign("quiet", campaign)
+        quiet, _ = self.undisturbed(campaign)
         expected = self.results(quiet)
         for name, flags in (("many", ("--workers", "3", "--max-lease-jobs", "3")),
                             ("large", ("--lease-work-seconds", "10000"))):
-            folder, _ = self.run_campaign(name, campaign, *flags)
+            folder, _ = self.run_campaign(self.folder / name, campaign, *flags)
             self.assertEqual(self.results(folder), expected)
         total = json.loads((quiet / "campaign.json").read_text())["jobs"]["total"]
         folder = self.folder / "killed"
-        run = self.start("bitquake", "run", self.folder / "quiet.json", "--out", folder,
-                         "--max-lease-jobs", "2")
+        run = self.start("bitquake", "run", self.file(campaign), "--out", folder,
+                         "--max-lease-jobs", "2", preexec_fn=bitquake.on_one_core)
         for program, part in (("bitquake-server", 0.2), ("bitquake-worker", 0.4),
                               ("bitquake-server", 0.6)):
             at = GOLDEN_JOBS + int(part * (total - GOLDEN_JOBS))
@@ -108,9 +128,9 @@ class Adaptive(bitquake.Case):
         for target in ("blocks.0", "blocks.1"):
             losses = {float(c["ber"]): float(c["loss_mean"]) for c in cells if c["target"] == target}
             self.assertLess(len(losses), 10, "not the whole grid")
-            # 20 pp is bracketed, to within a step of the grid.
-            below = max(ber for ber, loss in losses.items() if loss < 20)
-            above = min(ber for ber, loss in losses.items() if loss >= 20)
+            # 15 pp is bracketed, to within a step of the grid.
+            below = max(ber for ber, loss in losses.items() if loss < 15)
+            above = min(ber for ber, loss in losses.items() if loss >= 15)
             self.assertLess(below, above)
             self.assertLess(above / below, 10 ** (1 / 3) * 1.01)
         # Cells are found by the numbers that are written, though not every number is a cell.

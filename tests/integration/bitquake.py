@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 import unittest
@@ -24,6 +25,24 @@ def campaign(**fields):
             "trials": 2, "images": {"first": 400}}
     base.update(fields)
     return json.dumps({key: value for key, value in base.items() if value is not None})
+
+
+def write_data(folder, images):
+    """A data set of the first images of the bundled one's first tar."""
+    folder.mkdir()
+    (first, *_) = sorted(DATA.glob("*.tar"))
+    with tarfile.open(first) as shard, tarfile.open(folder / first.name, "w") as tar:
+        for member in shard.getmembers()[:2 * images]:  # of each image, itself and its label
+            tar.addfile(member, shard.extractfile(member))
+    (folder / "_info.json").write_text(json.dumps({"splits": {"validation": {
+        "name": "validation", "filenames": [first.name], "shard_lengths": [images],
+        "num_samples": images}}}))
+    return folder
+
+
+def on_one_core():
+    """For `preexec_fn`: what is started takes as long however many cores there are."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def children(pid):

@@ -63,30 +63,37 @@ absl::StatusOr<TrialOutcome> Run(Evaluator* evaluator, const FaultList& faults,
   return std::move(outcomes[0]);
 }
 
-// The images, by their numbers, on which the evaluator does not predict `predictions`. It tells
-// which labels it predicts, so these are given as labels; those of logits that are not finite
-// apart.
+// The images, by their numbers, on which the evaluator does not predict `predictions`. `outcome`,
+// of all images, tells which labels it predicts; where that leaves it open, the predictions are
+// given as labels; those of logits that are not finite apart.
 absl::StatusOr<std::vector<int>> Differing(Evaluator* evaluator, const FaultList& faults,
                                            const FoldImages& images,
-                                           const std::vector<int>& predictions) {
+                                           const std::vector<int>& predictions,
+                                           const TrialOutcome& outcome) {
   std::vector<int> differing;
-  for (const bool finite : {true, false}) {
-    FoldImages fold;
-    fold.fold = finite ? 1 : 2;  // golden outcomes are kept by it
-    std::vector<int> numbers;
-    for (size_t image = 0; image < images.pixels.size(); ++image) {
-      if ((predictions.at(image) >= 0) == finite) {
-        numbers.push_back(image);
-        fold.pixels.push_back(images.pixels[image]);
-        fold.labels.push_back(finite ? predictions[image] : 0);
-      }
+  std::vector<int> wrong, not_finite;
+  for (size_t image = 0; image < images.pixels.size(); ++image) {
+    const int prediction = predictions.at(image);
+    if (outcome.correct.Get(image) != (prediction == images.labels[image])) {
+      differing.push_back(image);
+    } else if (prediction != images.labels[image]) {
+      (prediction >= 0 ? wrong : not_finite).push_back(image);
     }
+  }
+  for (const auto& numbers : {wrong, not_finite}) {
     if (numbers.empty()) {
       continue;
     }
-    ASSIGN_OR_RETURN(const TrialOutcome outcome, Run(evaluator, faults, fold));
+    const bool finite = predictions[numbers[0]] >= 0;
+    FoldImages fold;
+    fold.fold = finite ? 1 : 2;  // golden outcomes are kept by it
+    for (const int image : numbers) {
+      fold.pixels.push_back(images.pixels[image]);
+      fold.labels.push_back(finite ? predictions[image] : 0);
+    }
+    ASSIGN_OR_RETURN(const TrialOutcome again, Run(evaluator, faults, fold));
     for (size_t i = 0; i < numbers.size(); ++i) {
-      if (finite ? !outcome.correct.Get(i) : outcome.due != outcome.images) {
+      if (finite ? !again.correct.Get(i) : again.due != again.images) {
         differing.push_back(numbers[i]);
       }
     }
@@ -121,8 +128,9 @@ absl::StatusOr<json> Answer(const Material& material, const json& request) {
                  {"top1", outcome.top1},
                  {"due", outcome.due},
                  {"golden_top1", outcome.golden_top1}});
-  ASSIGN_OR_RETURN(const std::vector<int> differing,
-                   Differing(evaluator.get(), faults, material.images, request.at("predictions")));
+  ASSIGN_OR_RETURN(
+      const std::vector<int> differing,
+      Differing(evaluator.get(), faults, material.images, request.at("predictions"), outcome));
   answer["differing"] = differing;
   return answer;
 }
