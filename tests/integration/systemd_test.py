@@ -19,7 +19,7 @@ UNITS = bitquake.SOURCE / "deploy" / "systemd"
 EXPOSURE = {"bitquake-server.service": 1.5, "bitquake-worker@.service": 2.0}
 CAMPAIGN = bitquake.campaign(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name,
                              granularities=["model", {"block": {"blocks": [2, 5]}}],
-                             ber=[1e-3, 1e-2], trials=8, images={"first": 40}, folds=1)
+                             ber=[1e-3, 1e-2], trials=6, images={"first": 20}, folds=1)
 
 
 class Units(bitquake.Case):
@@ -96,7 +96,7 @@ class Running(bitquake.Case):
             capture_output=True, text=True, timeout=bitquake.PATIENCE, check=False)
         if code is not None and done.returncode != code:
             self.fail(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}\n" + self.inside(
-                "journalctl", "--no-pager", code=None))
+                "journalctl", "--no-pager", "--unit=bitquake-*", code=None))
         return done.stdout + (done.stderr if code else "")
 
     def shell(self, text, code=0):
@@ -131,7 +131,7 @@ class Running(bitquake.Case):
             install -D -m 644 /opt/deploy/systemd/sysusers.conf /etc/sysusers.d/bitquake.conf
             systemd-sysusers
             bash /opt/deploy/make-credentials.sh /etc/bitquake/credentials --host 127.0.0.1
-            echo 'BITQUAKE_SERVER_FLAGS=--lease-work-seconds 0.5' >/etc/bitquake/server.env
+            echo 'BITQUAKE_SERVER_FLAGS=--lease-work-seconds 0.1' >/etc/bitquake/server.env
             cat >/etc/bitquake/worker.env <<END
 BITQUAKE_SERVER=127.0.0.1:50551
 BITQUAKE_MODEL_ROOT=/opt/deploy/demo/models
@@ -140,9 +140,11 @@ LD_LIBRARY_PATH=/opt/libtorch/torch/lib
 END
             printf 'BITQUAKE_DEVICE=cpu\nBITQUAKE_WORKER_FLAGS=--threads 1\n' >/etc/bitquake/worker-cpu.env
             for of in server worker; do echo ASAN_OPTIONS=detect_leaks=0 >>/etc/bitquake/$of.env; done
+            systemctl mask --quiet systemd-networkd-wait-online
             systemctl daemon-reload
             systemctl start bitquake-server bitquake-worker@cpu""")
         file = self.write("campaign.json", CAMPAIGN)
+        self.until("the server", lambda: self.inside("bitquake", "list", "--json", code=None))
         campaign = self.inside("bitquake", "submit", f"/mnt/{file.name}").strip()
         worker = "bitquake-worker@cpu"
         self.begun(3)
@@ -174,7 +176,8 @@ END
             cp /etc/bitquake/credentials/submitter.token /run
             bash /opt/deploy/make-credentials.sh /etc/bitquake/credentials --revoke submitter
             systemctl reload bitquake-server""")
-        refusal = self.inside("bitquake", "list", "--token-file", "/run/submitter.token", code=1)
+        refusal = self.inside("env", "BITQUAKE_TOKEN_FILE=/run/submitter.token", "bitquake", "list",
+                              code=1)
         self.assertIn("token", refusal)
         self.inside("systemctl", "stop", "bitquake-server")
         self.assertEqual(self.unit("bitquake-server", "Result", "ExecMainStatus", "NRestarts"),
