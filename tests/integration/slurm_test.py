@@ -23,7 +23,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 WORKERS = 3
 CAMPAIGN = bitquake.campaign(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name,
                              granularities=["model", {"block": {"blocks": [2, 5]}}],
-                             ber=[1e-3, 1e-2], trials=8, images={"first": 40}, folds=1)
+                             ber=[1e-3, 1e-2], trials=24, images={"first": 40}, folds=1)
 CONFIGURATION = """
 ClusterName=bitquake
 SlurmctldHost={host}(127.0.0.1)
@@ -263,6 +263,52 @@ class Slurm(bitquake.Case):
         self.coordinator_says(r"ended with exit code 0 \(told\)")
         self.call("--db", self.shared / "backup.db", "--check", program="bitquake-server")
         self.assertFalse((self.shared / "address").exists())
+
+    def on_login_node(self):
+        log = open(self.folder / f"login-{len(list(self.folder.iterdir()))}.log", "w+b")
+        self.addCleanup(log.close)
+        process = subprocess.Popen(["bash", SCRIPTS / "coordinator.sbatch"], stdout=log,
+                                   stderr=subprocess.STDOUT, env=self.environment)
+        process.log = log
+        self.addCleanup(self.end, process)
+        return process
+
+    def stop(self, process):
+        process.send_signal(signal.SIGTERM)
+        self.assertIn("exit code 0 (told)", self.finish(process))
+
+    def test_a_coordinator_on_another_node_goes_on_from_the_backup(self):
+        self.settings["BITQUAKE_BACKUP_SECONDS"] = "0.1"
+        self.settle()
+        first = self.on_login_node()
+        self.follow_address()
+        campaign = self.call("submit", self.write("campaign.json", CAMPAIGN))[0].strip()
+        self.until("a backup at work", (self.shared / "backup.db").exists)
+        self.stop(first)
+
+        second = self.on_login_node()  # as it was: nothing is restored
+        self.follow_address()
+        self.stop(second)
+        self.assertNotIn("going on from", self.output(second))
+
+        (self.shared / "database-node").write_text("another\n")
+        third = self.on_login_node()
+        self.follow_address()
+        self.assertEqual(json.loads(self.call("list", "--json")[0])[0]["id"], campaign)
+        self.stop(third)
+        self.assertIn("the database was on another: going on from", self.output(third))
+
+        (self.shared / "database-node").write_text("another\n")
+        (self.shared / "backup.db").unlink()
+        self.assertIn("--nodelist=another", self.finish(self.on_login_node(), code=1))
+
+    def test_a_token_that_all_can_read_is_refused(self):
+        (self.shared / "worker.token").chmod(0o644)
+        self.environment["SLURM_JOB_ID"] = "1"
+        done = subprocess.run(["bash", SCRIPTS / "workers.sbatch"], env=self.environment, text=True,
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("can be read by all; chmod o=", done.stderr)
 
 
 if __name__ == "__main__":
