@@ -14,12 +14,13 @@ readonly torch_version=2.11.0
 readonly plotly_version=7.1.0
 readonly packages=(
   ca-certificates ccache chromium-headless-shell clang cmake faketime fish g++ git iproute2
-  libabsl-dev libarchive-dev libboost-dev libcivetweb-dev libclang-rt-14-dev libcli11-dev libgmock-dev
-  libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev
+  libabsl-dev libarchive-dev libboost-dev libcivetweb-dev libclang-rt-14-dev libcli11-dev
+  libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev
   libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mandoc mold munge
   ninja-build nlohmann-json3-dev openssl pkg-config prometheus prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc python3 python3-grpcio python3-numpy python3-pandas python3-pip
-  python3-protobuf python3-pytest python3-venv slurm-wlm sqlite3 systemd zsh
+  python3-protobuf python3-pytest python3-venv slurm-wlm sqlite3 systemd systemd-container
+  zsh
 )
 # The system's own interpreter: another one earlier on the PATH may lack pip.
 readonly python=(/usr/bin/python3 -I)

@@ -1,8 +1,9 @@
-"""A coordinator and three workers with certificates on a network of their own; one worker is cut off.
+"""A coordinator and three workers with certificates on a network of their own; one is cut off.
 
-Each worker has a network namespace, linked to the coordinator's by a bridge; to cut it off, its link goes down.
-Where namespaces cannot be had (and with BITQUAKE_SLOW_TESTS=1 also where they can), each worker reaches the
-coordinator by a loopback address of its own, behind which a relay passes bytes on, or does not.
+Each worker has a network namespace, linked to the coordinator's by a bridge; to cut it off, its
+link goes down. Where namespaces cannot be had (and with BITQUAKE_SLOW_TESTS=1 also where they can),
+each worker reaches the coordinator by a loopback address of its own, behind which a relay passes
+bytes on, or does not.
 """
 
 import contextlib
@@ -86,7 +87,7 @@ class Namespaces:
 
 
 class Aliases:
-    """A loopback address for each worker, and a relay behind it that a worker's bytes pass through."""
+    """A loopback address for each worker, and a relay behind it that its bytes pass through."""
 
     server = "127.0.0.1"
     addresses = {worker: f"127.0.0.{11 + number}" for number, worker in enumerate(WORKERS)}
@@ -260,7 +261,8 @@ class Network(bitquake.Case):
             del self.environment[name]
         self.call("run", file, "--out", run, "--model-root", bitquake.MODEL.parent, "--data-root",
                   bitquake.DATA.parent)
-        self.assertEqual(results, [(run / name).read_text() for name in ("cells.csv", "trials.csv")])
+        self.assertEqual(results, [(run / name).read_text()
+                                   for name in ("cells.csv", "trials.csv")])
 
 
 if __name__ == "__main__":

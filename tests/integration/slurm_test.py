@@ -1,10 +1,11 @@
-"""A coordinator and an array of workers under a real Slurm of one node, by the scripts of deploy/slurm.
+"""A coordinator and an array of workers under a real Slurm, by the scripts of deploy/slurm.
 
-The test's own munged, slurmctld and slurmd run in its folder. Slurm looks at time limits every 30 s: the
-test steps the clock of slurmctld on by so much when it wants it to look.
+The test's own munged, slurmctld and slurmd run in its folder. Slurm looks at time limits every
+30 s: the test steps the clock of slurmctld on by so much when it wants it to look.
 """
 
 import contextlib
+import getpass
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 WORKERS = 3
 CAMPAIGN = bitquake.campaign(models=[bitquake.MODEL.name], dataset=bitquake.DATA.name,
                              granularities=["model", {"block": {"blocks": [2, 5]}}],
-                             ber=[1e-3, 1e-2], trials=24, images={"first": 40}, folds=1)
+                             ber=[1e-3, 1e-2], trials=14, images={"first": 40}, folds=1)
 CONFIGURATION = """
 ClusterName=bitquake
 SlurmctldHost={host}(127.0.0.1)
@@ -32,7 +33,8 @@ SlurmdPort={node_port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CryptoType=crypto/munge
-SlurmUser=root
+SlurmUser={user}
+SlurmdUser={user}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -127,7 +129,7 @@ class Slurm(bitquake.Case):
         controller_port, node_port = free_ports(2)
         (slurm / "slurm.conf").write_text(CONFIGURATION.format(
             host=socket.gethostname().split(".")[0], folder=slurm, controller_port=controller_port,
-            node_port=node_port))
+            node_port=node_port, user=getpass.getuser()))
         # Three devices that every host has stand for three GPUs.
         (slurm / "gres.conf").write_text(
             "".join(f"Name=gpu File=/dev/{name}\n" for name in ("null", "zero", "full")))
@@ -230,7 +232,10 @@ class Slurm(bitquake.Case):
             log = self.says(task, "ended with exit code 0" + how)
             self.assertRegex(log, "signal 15: draining")
             self.assertNotIn("another signal", log)
-        self.tool("scontrol", "update", f"JobId={self.array}_1,{self.array}_2", "TimeLimit=60")
+        for task in (1, 2):
+            self.until("an hour for it", lambda name=f"{self.array}_{task}":
+                       self.job(name)["TimeLimit"] == "01:00:00" or self.tool(
+                           "scontrol", "update", f"JobId={name}", "TimeLimit=60", check=False))
         state = json.loads(self.call("show", campaign, "--json")[0])
         self.assertLess(state["jobs_done"], state["jobs_total"])
 

@@ -1,7 +1,7 @@
-"""The units of deploy/systemd: what systemd-analyze says of them, and what a real systemd makes of them.
+"""The units of deploy/systemd: what systemd-analyze says of them, and what a systemd does with them.
 
-A systemd of its own runs as process 1 of a container (systemd-nspawn) that has this host's /usr and nothing
-else of it. Where there are no rights to start one, that is said, and is no test.
+A systemd of its own runs as process 1 of a container (systemd-nspawn) that has this host's /usr and
+nothing else of it. Where there are no rights to start one, the test says so.
 """
 
 import json
@@ -88,7 +88,8 @@ class Running(bitquake.Case):
     def inside(self, *command, code=0):
         done = subprocess.run(
             ["nsenter", "--target", str(self.leader), "--mount", "--uts", "--ipc", "--net", "--pid",
-             "--cgroup", "--root", "--wd=/", "env", "-i", "PATH=/opt/bitquake/bin:/usr/sbin:/usr/bin",
+             "--cgroup", "--root", "--wd=/", "env", "-i",
+             "PATH=/opt/bitquake/bin:/usr/sbin:/usr/bin",
              "BITQUAKE_SERVER=127.0.0.1:50551",
              "BITQUAKE_TLS_CA=/etc/bitquake/credentials/ca.crt",
              "BITQUAKE_TOKEN_FILE=/etc/bitquake/credentials/submitter.token",
@@ -110,7 +111,8 @@ class Running(bitquake.Case):
         return found
 
     def unit(self, name, *properties):
-        shown = self.inside("systemctl", "show", name, *(f"--property={each}" for each in properties))
+        shown = self.inside("systemctl", "show", name,
+                            *(f"--property={each}" for each in properties))
         values = dict(line.split("=", 1) for line in shown.splitlines())
         return [values[each] for each in properties]
 
@@ -138,8 +140,9 @@ BITQUAKE_MODEL_ROOT=/opt/deploy/demo/models
 BITQUAKE_DATA_ROOT=/opt/deploy/demo/data
 LD_LIBRARY_PATH=/opt/libtorch/torch/lib
 END
-            printf 'BITQUAKE_DEVICE=cpu\nBITQUAKE_WORKER_FLAGS=--threads 1\n' >/etc/bitquake/worker-cpu.env
-            for of in server worker; do echo ASAN_OPTIONS=detect_leaks=0 >>/etc/bitquake/$of.env; done
+            cd /etc/bitquake
+            printf 'BITQUAKE_DEVICE=cpu\nBITQUAKE_WORKER_FLAGS=--threads 1\n' >worker-cpu.env
+            for of in server worker; do echo ASAN_OPTIONS=detect_leaks=0 >>$of.env; done
             systemctl mask --quiet systemd-networkd-wait-online
             systemctl daemon-reload
             systemctl start bitquake-server bitquake-worker@cpu""")
