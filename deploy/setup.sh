@@ -13,13 +13,14 @@ export LC_ALL=C  # one order for sort and comm, and messages that are looked for
 readonly torch_version=2.11.0
 readonly plotly_version=7.1.0
 readonly packages=(
-  ca-certificates ccache chromium-headless-shell clang cmake faketime fish g++ git libabsl-dev
-  libarchive-dev libboost-dev libcivetweb-dev libclang-rt-14-dev libcli11-dev libgmock-dev
-  libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev
-  libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mandoc mold ninja-build
-  nlohmann-json3-dev openssl pkg-config prometheus prometheus-cpp-dev protobuf-compiler
+  ca-certificates ccache chromium-headless-shell clang cmake faketime fish g++ git iproute2
+  libabsl-dev libarchive-dev libboost-dev libcivetweb-dev libclang-rt-14-dev libcli11-dev
+  libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev
+  libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mandoc mold munge
+  ninja-build nlohmann-json3-dev openssl pkg-config prometheus prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc python3 python3-grpcio python3-numpy python3-pandas python3-pip
-  python3-protobuf python3-pytest python3-venv sqlite3 zsh
+  python3-protobuf python3-pytest python3-venv slurm-wlm sqlite3 systemd systemd-container
+  zsh
 )
 # The system's own interpreter: another one earlier on the PATH may lack pip.
 readonly python=(/usr/bin/python3 -I)
@@ -73,11 +74,14 @@ install_packages() {
         "${missing[*]}"
     as_root=(sudo)
   fi
-  if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
-    say "masking prometheus.service: the tests call the program, and it should not serve here by" \
-      "itself; to have it do so, systemctl unmask prometheus.service"
-    "${as_root[@]}" systemctl --quiet mask prometheus.service
-  fi
+  local service
+  for service in prometheus munge; do
+    if [[ " ${missing[*]} " == *" $service "* && -d /run/systemd/system ]]; then
+      say "masking $service.service: the tests call the program, and it should not serve here by" \
+        "itself; to have it do so, systemctl unmask $service.service"
+      "${as_root[@]}" systemctl --quiet mask "$service.service"
+    fi
+  done
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
   "${as_root[@]}" update || warn "apt-get update failed; trying with the package lists as they are"

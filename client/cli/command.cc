@@ -63,6 +63,9 @@ void Session::FinishCampaign(const CampaignStatus& campaign) {
 
 void AddServerFlag(CLI::App& command, Session& session) {
   AddConnectionFlags(command, &session.flags.server);
+  // Without it CLI11 reads the environment for commands that were not given, too: into the flags
+  // that all commands share, over what the command line says.
+  command.parse_complete_callback([] {});
   for (CLI::Option* option : command.get_options()) {
     const std::string& name = option->get_single_name();
     if (name == "server" || name == "token-file" || absl::StartsWith(name, "tls-")) {

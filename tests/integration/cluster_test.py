@@ -193,6 +193,13 @@ class Cluster(bitquake.Case):
     def metrics_port(self, process):
         return int(re.search(r"metrics on port (\d+)", self.output(process))[1])
 
+    def test_a_flag_goes_before_the_environment(self):
+        self.begin()
+        address = self.environment["BITQUAKE_SERVER"]
+        self.call("list")
+        self.environment["BITQUAKE_SERVER"] = f"unix:{self.folder}/none.sock"
+        self.call("list", "--server", address)
+
     def test_plain_text_on_all_interfaces_needs_a_flag(self):
         _, error = self.call("--db", self.database, "--listen", "0.0.0.0:0",
                              program="bitquake-server", code=1)
