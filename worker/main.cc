@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/output.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "common/channel/connection_options.h"
@@ -102,7 +103,10 @@ absl::Status Replay(const Flags& flags) {
   Workbench workbench(std::move(bench));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.replay));
   ASSIGN_OR_RETURN(const TrialSetup setup, TrialSetupFromJson(text));
-  RETURN_IF_ERROR(WriteFaults(setup, workbench, std::cout));
+  Output output;
+  const absl::Status written = WriteFaults(setup, workbench, std::cout);
+  RETURN_IF_ERROR(output.Finish());  // which knows why
+  RETURN_IF_ERROR(written);
   if (flags.outcome.empty()) {
     return absl::OkStatus();
   }
@@ -229,7 +233,8 @@ int main(int argc, char** argv) {
       "by default in ~/.local/state/bitquake/worker");
   app.add_option("--spool-limit", flags.spool.most_bytes,
                  "size of the spool at which no more is leased: 256MB")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false));
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::PositiveNumber);
   app.add_option(
          "--grace", flags.grace_seconds,
          "seconds from SIGTERM to the end: jobs at work may take half of them, then they are "

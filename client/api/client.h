@@ -42,6 +42,7 @@ struct CampaignResults {
   CampaignStatus status;
   std::string resolved_json;
   std::string server_version;
+  bool of_run_directory = false;  // the server was a run's own
   std::string data_digest;
   int64_t images = 0;
   int folds = 0;

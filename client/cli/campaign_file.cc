@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/find_folder.h"
 #include "common/base/file.h"
@@ -12,6 +13,7 @@
 #include "common/fault/target.h"
 #include "common/model/attention_distance.h"
 #include "common/model/snapshot.h"
+#include "nlohmann/json.hpp"
 
 namespace bitquake {
 namespace {
@@ -76,6 +78,17 @@ absl::StatusOr<CellCount> CellsOfModel(const Campaign& campaign, const std::stri
   return cells;
 }
 
+// A run directory keeps the path as JSON.
+absl::Status CheckUtf8(const std::string& path) {
+  try {
+    nlohmann::json(path).dump();
+    return absl::OkStatus();
+  } catch (const nlohmann::json::exception&) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the path ", absl::CHexEscape(path), " is not UTF-8; rename the folder"));
+  }
+}
+
 absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
                                       const std::vector<std::string>& model_roots,
                                       const std::vector<std::string>& data_roots) {
@@ -85,6 +98,7 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
   for (std::string& name : local.campaign.models) {
     ASSIGN_OR_RETURN(const std::string folder,
                      FindFolder(name, beside.string(), model_roots, "model", "--model-root"));
+    RETURN_IF_ERROR(CheckUtf8(folder));
     const std::string plain = fs::path(folder).filename().string();
     RETURN_IF_ERROR(CheckPlainName(plain));
     const auto [place, added] = local.models.emplace(plain, folder);
@@ -99,6 +113,7 @@ absl::StatusOr<LocalCampaign> Resolve(const CampaignFile& file,
   }
   ASSIGN_OR_RETURN(local.dataset_folder, FindFolder(local.campaign.dataset, beside.string(),
                                                     data_roots, "data set", "--data-root"));
+  RETURN_IF_ERROR(CheckUtf8(local.dataset_folder));
   local.campaign.dataset = fs::path(local.dataset_folder).filename().string();
   RETURN_IF_ERROR(CheckPlainName(local.campaign.dataset));
   return local;

@@ -39,9 +39,7 @@ absl::Status AskRun(RunDirectory& run, const Ask& ask) {
   if (!fs::exists(run.database())) {
     return absl::NotFoundError(absl::StrCat(run.database(), ": no such file"));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> server,
-                   StartServer(
-                       run, address, {}, [](const std::string&) {}, [](const absl::Status&) {}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ChildProcess> server, StartServer(run, address, {}, {}));
   return AskOnly(*Client::Connect(address, {absl::Minutes(1)}), run, ask);
 }
 
@@ -58,6 +56,7 @@ absl::StatusOr<CampaignResults> FetchResults(const std::string& campaign, bool d
     ASSIGN_OR_RETURN(results, client.Results(id, details));
     return absl::OkStatus();
   }));
+  results.of_run_directory = true;
   return results;
 }
 

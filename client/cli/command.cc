@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "client/cli/command_spec.h"
+#include "common/base/shown.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
@@ -38,7 +39,7 @@ void Session::Finish(const absl::Status& status) {
   if (status.ok()) {
     return;
   }
-  std::cerr << "bitquake: " << status.message() << "\n";
+  std::cerr << "bitquake: " << PrintableLines(status.message()) << "\n";
   exit_code = absl::IsInvalidArgument(status) ? kUsage
               : absl::IsUnavailable(status)   ? kUnreachable
                                               : kFailed;
@@ -46,7 +47,8 @@ void Session::Finish(const absl::Status& status) {
 
 void Session::FinishCampaign(const CampaignStatus& campaign) {
   if (campaign.state == "failed") {
-    std::cerr << "bitquake: campaign " << campaign.id << " failed: " << campaign.error << "\n";
+    std::cerr << "bitquake: campaign " << campaign.id << " failed: " << Printable(campaign.error)
+              << "\n";
     exit_code = kFailed;
   } else if (campaign.state == "cancelled") {
     std::cerr << "bitquake: campaign " << campaign.id << " was cancelled\n";
@@ -55,7 +57,7 @@ void Session::FinishCampaign(const CampaignStatus& campaign) {
     std::cerr << "bitquake: " << campaign.jobs_poisoned
               << " jobs were set aside after their last attempt; their trials are missing:\n";
     for (const std::string& error : campaign.poison_errors) {
-      std::cerr << "  " << error << "\n";
+      std::cerr << "  " << Printable(error) << "\n";
     }
     exit_code = kPoisoned;
   }
@@ -93,8 +95,7 @@ void AddDataRootFlag(CLI::App& command, std::vector<std::string>* roots) {
 }
 
 void AddDeviceFlag(CLI::App& command, std::string* device) {
-  command
-      .add_option("--device", *device, "cpu, cuda or cuda:NUMBER; workers share out GPUs")
+  command.add_option("--device", *device, "cpu, cuda or cuda:NUMBER; workers share out GPUs")
       ->type_name("DEVICE")
       ->check(CLI::Validator(CheckDevice, "{cpu,cuda}"))
       ->capture_default_str();
@@ -161,7 +162,7 @@ std::string StatusLine(const CampaignStatus& s) {
     absl::StrAppend(&line, ", ", s.workers, s.workers == 1 ? " worker" : " workers");
   }
   if (!s.error.empty() && !s.ended()) {
-    absl::StrAppend(&line, ", ", s.error);
+    absl::StrAppend(&line, ", ", Printable(s.error));
   }
   if (!s.worst_cell.empty()) {
     absl::StrAppend(&line, ", widest: ", s.worst_cell,

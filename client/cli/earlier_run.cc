@@ -28,15 +28,14 @@ std::vector<std::string> CsvFields(absl::string_view line) {
   return fields;
 }
 
+// Throws nlohmann::json::exception where a field is of another kind.
 double Speed(const nlohmann::json& campaign) {
   const auto images = campaign.value("images", nlohmann::json::object());
-  const int64_t run = images.value("done", int64_t{0}) - images.value("without_flips", int64_t{0}) -
-                      images.value("copied", int64_t{0});
-  const int64_t milliseconds = campaign.value("finished_unix_ms", int64_t{0}) -
-                               campaign.value("submitted_unix_ms", int64_t{0});
-  return run > 0 && milliseconds > 0
-             ? 1000.0 * static_cast<double>(run) / static_cast<double>(milliseconds)
-             : 0;
+  const double run =
+      images.value("done", 0.0) - images.value("without_flips", 0.0) - images.value("copied", 0.0);
+  const double milliseconds =
+      campaign.value("finished_unix_ms", 0.0) - campaign.value("submitted_unix_ms", 0.0);
+  return run > 0 && milliseconds > 0 ? 1000.0 * run / milliseconds : 0;
 }
 
 std::vector<double> Deviations(const std::string& cells) {
@@ -68,11 +67,15 @@ absl::StatusOr<EarlierRun> ReadEarlierRun(const std::string& folder) {
                                                    "; give the directory of a run that is done"));
   }
   const auto campaign = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!campaign.is_object()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--like ", folder, ": campaign.json is not that of a run"));
+  try {
+    if (campaign.is_object()) {
+      return EarlierRun{folder, Speed(campaign), Deviations(*cells)};
+    }
+  } catch (const nlohmann::json::exception&) {
+    // Told below.
   }
-  return EarlierRun{folder, Speed(campaign), Deviations(*cells)};
+  return absl::InvalidArgumentError(
+      absl::StrCat("--like ", folder, ": campaign.json is not that of a run"));
 }
 
 }  // namespace bitquake

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/process_lock.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -14,6 +15,8 @@ namespace bitquake {
 namespace {
 
 constexpr int kWorkerGraceSeconds = 20;  // of the 30 after which a child is killed
+// For those that a killed run left.
+constexpr absl::Duration kPatience = absl::Seconds(kWorkerGraceSeconds + 10);
 
 // Several workers on "cuda" take a GPU each.
 std::string DeviceOf(const std::string& device, int worker, int workers) {
@@ -35,8 +38,11 @@ absl::StatusOr<std::string> SisterProgram(const std::string& name) {
 absl::StatusOr<std::unique_ptr<ChildProcess>> StartServer(const RunDirectory& run,
                                                           const std::string& address,
                                                           const FleetOptions& options,
-                                                          const ProgramDied& died,
-                                                          const ProgramGivenUp& given_up) {
+                                                          const FleetHooks& hooks) {
+  std::error_code error;
+  const std::string lock =
+      std::filesystem::weakly_canonical(run.database(), error).string() + ".lock";  // the server's
+  RETURN_IF_ERROR(AwaitUnlocked(lock, kPatience, hooks.waits, hooks.stopped));
   ChildOptions child;
   ASSIGN_OR_RETURN(child.program, SisterProgram("bitquake-server"));
   child.arguments = {"--db",  run.database(),         "--listen",
@@ -48,17 +54,21 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> StartServer(const RunDirectory& ru
   child.log = run.log("server");
   child.announces_ready = true;
   auto server = std::make_unique<ChildProcess>(
-      child, [died](const std::string& how) { died("the server " + how); }, given_up);
+      child, [died = hooks.died](const std::string& how) { died("the server " + how); },
+      hooks.given_up);
   RETURN_IF_ERROR(server->AwaitReady());
   return server;
 }
 
 absl::Status Fleet::Start(const RunDirectory& run, const std::string& address,
-                          const FleetOptions& options, const ProgramDied& died,
-                          const ProgramGivenUp& given_up) {
+                          const FleetOptions& options, const FleetHooks& hooks) {
   ASSIGN_OR_RETURN(const std::string worker, SisterProgram("bitquake-worker"));
-  ASSIGN_OR_RETURN(server_, StartServer(run, address, options, died, given_up));
+  ASSIGN_OR_RETURN(server_, StartServer(run, address, options, hooks));
   const int workers = run.state().workers;
+  // With the server there, what a worker of before still holds is delivered, and it ends.
+  for (int i = 0; i < workers; ++i) {
+    RETURN_IF_ERROR(AwaitUnlocked(run.spool(i) + "/lock", kPatience, hooks.waits, hooks.stopped));
+  }
   const int cores = std::max(1u, std::thread::hardware_concurrency());
   for (int i = 0; i < workers; ++i) {
     ChildOptions child;
@@ -83,8 +93,11 @@ absl::Status Fleet::Start(const RunDirectory& run, const std::string& address,
     }
     child.log = run.log(absl::StrCat("worker-", i));
     workers_.push_back(std::make_unique<ChildProcess>(
-        child, [died, i](const std::string& how) { died(absl::StrCat("worker ", i, " ", how)); },
-        given_up));
+        child,
+        [died = hooks.died, i](const std::string& how) {
+          died(absl::StrCat("worker ", i, " ", how));
+        },
+        hooks.given_up));
   }
   return absl::OkStatus();
 }

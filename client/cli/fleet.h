@@ -23,24 +23,28 @@ struct FleetOptions {
   std::string cache;           // of pixels; empty: the worker's default
 };
 
-using ProgramDied =
-    std::function<void(const std::string& what)>;  // "the server exited with code 1"
-using ProgramGivenUp = std::function<void(absl::Status)>;
+// What is called while the programs of a run start and work.
+struct FleetHooks {
+  // A program ended by itself and is started again: "the server exited with code 1".
+  std::function<void(const std::string& what)> died = [](const std::string&) {};
+  // It is not started again; ChildProcess's.
+  std::function<void(absl::Status)> given_up = [](const absl::Status&) {};
+  // Processes of an earlier run on the same files still end, and are waited for.
+  std::function<void()> waits = [] {};
+  std::function<bool()> stopped = [] { return false; };  // ends that wait
+};
 
-// Starts a coordinator on the run's store; returns when it serves. The callbacks are
-// ChildProcess's.
+// Starts a coordinator on the run's store; returns when it serves.
 absl::StatusOr<std::unique_ptr<ChildProcess>> StartServer(const RunDirectory& run,
                                                           const std::string& address,
                                                           const FleetOptions& options,
-                                                          const ProgramDied& died,
-                                                          const ProgramGivenUp& given_up);
+                                                          const FleetHooks& hooks);
 
 // The coordinator and the workers of a run, ended in the right order.
 class Fleet {
  public:
   absl::Status Start(const RunDirectory& run, const std::string& address,
-                     const FleetOptions& options, const ProgramDied& died,
-                     const ProgramGivenUp& given_up);
+                     const FleetOptions& options, const FleetHooks& hooks);
   // Workers hand back what they hold while the server still listens.
   ~Fleet();
 

@@ -5,8 +5,12 @@
 #include "client/cli/progress.h"
 #include "client/cli/usage_error.h"
 #include "common/base/build_info.h"
+#include "common/base/output.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+// Returns the command's exit code.
+int RunCommand(int argc, char** argv) {
   bitquake::BlockResizeSignal();
   bitquake::Session session;
   CLI::App app("Bitquake measures what bit flips in stored weights do to a vision transformer.");
@@ -41,4 +45,17 @@ int main(int argc, char** argv) {
     return bitquake::kUsage;
   }
   return session.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bitquake::Output output;
+  const int code = RunCommand(argc, argv);
+  const absl::Status printed = output.Finish();
+  if (!printed.ok()) {
+    std::cerr << "bitquake: " << printed.message() << "\n";
+    return code == bitquake::kDone ? bitquake::kFailed : code;
+  }
+  return code;
 }

@@ -9,6 +9,7 @@ absl::StatusOr<std::string> ReportHtml(const CampaignResults& results) {
   report.name = results.status.name;
   report.resolved_json = results.resolved_json;
   report.server_version = results.server_version;
+  report.of_run_directory = results.of_run_directory;
   report.progress = results.status;
   report.data_digest = results.data_digest;
   report.images = results.images;

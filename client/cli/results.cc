@@ -12,6 +12,7 @@
 #include "common/report/figure_table.h"
 #include "common/report/mad_vf.h"
 #include "common/report/thresholds.h"
+#include "nlohmann/json.hpp"
 
 namespace bitquake {
 namespace {
@@ -28,15 +29,21 @@ struct Flags {
   bool one_table() const { return thresholds || bits || mad_vf; }
 };
 
-absl::Status WriteInto(const std::string& folder, const CampaignResults& results) {
+absl::Status WriteInto(const std::string& folder, const CampaignResults& results, bool json) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot make the folder ", folder, ": ", error.message()));
   }
-  RETURN_IF_ERROR(WriteResultFiles(folder, results));
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, WriteResultFiles(folder, results));
   std::cerr << "results: " << folder << "\n";
+  if (json) {
+    using Json = nlohmann::ordered_json;
+    std::cout << Json{{"folder", folder}, {"files", files}}.dump(1, ' ', /*ensure_ascii=*/false,
+                                                                 Json::error_handler_t::replace)
+              << "\n";
+  }
   return absl::OkStatus();
 }
 
@@ -85,7 +92,7 @@ absl::Status Results(const Flags& flags, const Session& session) {
   ASSIGN_OR_RETURN(const CampaignResults results,
                    FetchResults(flags.campaign, /*details=*/!flags.out.empty(), session));
   if (!flags.out.empty()) {
-    return WriteInto(flags.out, results);
+    return WriteInto(flags.out, results, session.flags.json);
   }
   ASSIGN_OR_RETURN(const std::string text, Text(flags, format, results));
   std::cout << text;
@@ -97,9 +104,7 @@ absl::Status Results(const Flags& flags, const Session& session) {
 void AddResults(CLI::App& app, Session& session) {
   CLI::App* command = app.add_subcommand("results", "Print a campaign's results so far");
   auto flags = std::make_shared<Flags>();
-  command
-      ->add_option("CAMPAIGN", flags->campaign,
-                   "run directory, or a campaign's ID or name")
+  command->add_option("CAMPAIGN", flags->campaign, "run directory, or a campaign's ID or name")
       ->required();
   command->add_option("--format", flags->format, "how to print: table, csv or json")
       ->check(CLI::IsMember({"table", "csv", "json"}))

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iostream>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/campaign_file.h"
@@ -16,6 +17,7 @@
 #include "client/cli/progress.h"
 #include "client/cli/result_files.h"
 #include "client/cli/run_directory.h"
+#include "common/base/digest.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
 #include "common/model/snapshot.h"
@@ -91,6 +93,7 @@ absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   RunState state;
   state.request_id = RandomHex() + RandomHex();
   state.campaign_json = ToJson(local.campaign);
+  state.file_digest = Sha256Hex(file.text);
   state.models = local.models;
   state.dataset = local.campaign.dataset;
   state.dataset_folder = local.dataset_folder;
@@ -113,6 +116,11 @@ absl::Status Run(const Flags& flags, Session& session) {
   const std::string how_to_resume =
       absl::StrCat("go on with: bitquake run --resume ", run.folder());
   std::cerr << "run directory: " << run.folder() << "\n";
+  if (run.CampaignFileChanged()) {
+    std::cerr << run.folder() << "/campaign.yaml was edited since this run began, which goes on as "
+              << "it began; to run the file as it is now: bitquake run " << run.folder()
+              << "/campaign.yaml --out DIR\n";
+  }
 
   const std::shared_ptr<Client> client = Client::Connect(address, {kPatience});
   const auto progress = std::make_shared<Progress>();
@@ -127,10 +135,21 @@ absl::Status Run(const Flags& flags, Session& session) {
   absl::StatusOr<CampaignResults> results = absl::UnknownError("no results");
   {
     Fleet fleet;
-    RETURN_IF_ERROR(fleet.Start(
-        run, address, flags.fleet,
-        [progress](const std::string& what) { progress->Note(what + "; starting it again"); },
-        [interruption](const absl::Status& status) { interruption->Raise(status); }));
+    FleetHooks hooks;
+    hooks.died = [progress](const std::string& what) {
+      progress->Note(what + "; starting it again");
+    };
+    hooks.given_up = [interruption](const absl::Status& status) { interruption->Raise(status); };
+    hooks.waits = [progress, told = false]() mutable {
+      if (!std::exchange(told, true)) {
+        progress->Note("waiting for the processes of the run before");
+      }
+    };
+    hooks.stopped = [interruption] { return !interruption->status().ok(); };
+    const absl::Status started = fleet.Start(run, address, flags.fleet, hooks);
+    if (!started.ok()) {
+      return absl::Status(started.code(), absl::StrCat(started.message(), "; ", how_to_resume));
+    }
     ASSIGN_OR_RETURN(const std::string id,
                      client->Submit(run.state().campaign_json, "campaign", run.state().request_id));
     if (!flags.resume.empty()) {
@@ -156,7 +175,8 @@ absl::Status Run(const Flags& flags, Session& session) {
     progress->EndLine();
   }
   RETURN_IF_ERROR(results.status());
-  RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results));
+  results->of_run_directory = true;
+  RETURN_IF_ERROR(WriteResultFiles(run.folder(), *results).status());
   if (session.flags.json) {
     std::cout << CellsJson(results->cells, DerivationOf(*results)) << "\n";
   } else if (!results->cells.empty()) {
@@ -203,10 +223,12 @@ void AddRun(CLI::App& app, Session& session) {
       ->add_option("--lease-work-seconds", flags->fleet.lease_work_seconds,
                    "work that a worker takes at a time")
       ->type_name("S")
+      ->check(CLI::Range(0.0, 86400.0))  // as the server's
       ->capture_default_str();
   command
       ->add_option("--max-lease-jobs", flags->fleet.max_lease_jobs, "most jobs it takes at a time")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake run campaign.yaml --out runs/first");
   command->callback([flags, &session] {

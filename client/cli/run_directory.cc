@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/file.h"
 #include "common/base/process.h"
 #include "common/base/status_macros.h"
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 std::string ToText(const RunState& state) {
   return nlohmann::ordered_json{{"request_id", state.request_id},
                                 {"campaign", nlohmann::ordered_json::parse(state.campaign_json)},
+                                {"file_digest", state.file_digest},
                                 {"models", state.models},
                                 {"dataset", state.dataset},
                                 {"dataset_folder", state.dataset_folder},
@@ -44,7 +46,8 @@ absl::StatusOr<RunState> FromText(const std::string& text, const std::string& pa
     state.dataset_folder = json.at("dataset_folder");
     state.workers = json.at("workers");
     state.device = json.at("device");
-    state.allow_torchscript = json.value("allow_torchscript", false);  // older runs lack it
+    state.allow_torchscript = json.value("allow_torchscript", false);  // older runs lack these
+    state.file_digest = json.value("file_digest", "");
     return state;
   } catch (const nlohmann::json::exception& error) {
     return absl::DataLossError(absl::StrCat(path, ": damaged: ", error.what(),
@@ -102,6 +105,11 @@ absl::StatusOr<RunDirectory> RunDirectory::Open(const std::string& folder) {
   }
   ASSIGN_OR_RETURN(RunState state, FromText(*text, path));
   return RunDirectory(fs::absolute(folder).string(), std::move(state));
+}
+
+bool RunDirectory::CampaignFileChanged() const {
+  const absl::StatusOr<std::string> text = ReadFile(folder_ + "/campaign.yaml");
+  return text.ok() && !state_.file_digest.empty() && Sha256Hex(*text) != state_.file_digest;
 }
 
 absl::StatusOr<std::string> RunDirectory::SocketAddress() {

@@ -16,6 +16,7 @@ namespace bitquake {
 struct RunState {
   std::string request_id;                     // of the submission: the same after a resume
   std::string campaign_json;                  // resolved, with plain names
+  std::string file_digest;                    // SHA-256 of campaign.yaml; empty in older runs
   std::map<std::string, std::string> models;  // name -> folder
   std::string dataset;                        // name
   std::string dataset_folder;
@@ -35,6 +36,8 @@ class RunDirectory {
 
   const std::string& folder() const { return folder_; }
   const RunState& state() const { return state_; }
+  // Whether campaign.yaml was edited since, which changes nothing of the run.
+  bool CampaignFileChanged() const;
   std::string database() const { return folder_ + "/campaign.db"; }
   std::string spool(int worker) const { return folder_ + "/spool-" + std::to_string(worker); }
   std::string log(const std::string& program) const { return folder_ + "/" + program + ".log"; }

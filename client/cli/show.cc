@@ -2,6 +2,7 @@
 
 #include "client/cli/command.h"
 #include "client/cli/find_campaign.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 
 namespace bitquake {
@@ -20,10 +21,10 @@ absl::Status Show(const std::string& text, const Session& session) {
     std::cout << SavingsLine(status) << "\n";
   }
   if (!status.error.empty()) {
-    std::cout << "error: " << status.error << "\n";
+    std::cout << "error: " << Printable(status.error) << "\n";
   }
   for (const std::string& error : status.poison_errors) {
-    std::cout << "poisoned: " << error << "\n";
+    std::cout << "poisoned: " << Printable(error) << "\n";
   }
   return absl::OkStatus();
 }

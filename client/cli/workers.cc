@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_format.h"
 #include "client/cli/command.h"
+#include "common/base/shown.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -29,8 +30,8 @@ absl::Status Workers(const Session& session) {
                                "DEVICE");
   for (const WorkerStatus& w : workers) {
     const std::string state = w.state == "ready" ? (w.live ? "live" : "gone") : w.state;
-    std::cout << absl::StrFormat("%-28s %-16s %-12s %8d  %s\n", w.id, w.host, state, w.leased_jobs,
-                                 w.device_kind);
+    std::cout << absl::StrFormat("%-28s %-16s %-12s %8d  %s\n", Printable(w.id), Printable(w.host),
+                                 Printable(state), w.leased_jobs, Printable(w.device_kind));
   }
   return absl::OkStatus();
 }

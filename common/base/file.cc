@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -12,6 +13,31 @@
 #include "common/base/status.h"
 
 namespace bitquake {
+namespace {
+
+// errno's of writing `path`, with what to do about it.
+absl::Status WriteError(const std::string& path) {
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  const absl::Status status = ErrnoStatus(path);
+  return full ? absl::Status(status.code(), absl::StrCat(status.message(), "; free some space"))
+              : status;
+}
+
+// Makes what was renamed into the folder of `path` outlive a power loss. Folders that cannot be
+// opened, and file systems that do not sync any, leave that to the system.
+absl::Status SyncFolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) {
+    return absl::OkStatus();
+  }
+  absl::Cleanup closer = [fd] { close(fd); };
+  return fsync(fd) == 0 || errno == EINVAL ? absl::OkStatus() : WriteError(folder);
+}
+
+}  // namespace
+
 absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) {
   while (!bytes.empty()) {
     const ssize_t n = write(fd, bytes.data(), bytes.size());
@@ -19,7 +45,7 @@ absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) 
       if (errno == EINTR) {
         continue;
       }
-      return ErrnoStatus(path);
+      return WriteError(path);
     }
     bytes.remove_prefix(n);
   }
@@ -66,20 +92,21 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
   const std::string temporary = absl::StrCat(path, ".tmp.", getpid());
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) {
-    return ErrnoStatus(temporary);
+    return WriteError(path);
   }
-  absl::Status status = WriteAll(fd, bytes, temporary);
+  absl::Status status = WriteAll(fd, bytes, path);
   if (status.ok() && fsync(fd) != 0) {
-    status = ErrnoStatus(temporary);
+    status = WriteError(path);
   }
   close(fd);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(path);
+    status = WriteError(path);
   }
   if (!status.ok()) {
     unlink(temporary.c_str());
+    return status;
   }
-  return status;
+  return SyncFolderOf(path);
 }
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {

@@ -20,7 +20,7 @@ absl::StatusOr<std::string> FileStamp(const std::string& path);
 // Writes to an open file, over interruptions; `path` names it in errors.
 absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path);
 
-// Writes beside `path`, syncs, renames over it.
+// Writes beside `path`, syncs, renames over it, syncs the folder.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes);
 
 // A read-only memory map; movable, unmaps at destruction. An empty file maps to no bytes.

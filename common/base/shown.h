@@ -11,4 +11,10 @@ namespace bitquake {
 // UTF-8 text stays as it is.
 std::string Shown(absl::string_view text);
 
+// Control characters (C0, DEL, C1) as '?': a terminal must not obey what others wrote, nor a log
+// have lines of theirs.
+std::string Printable(absl::string_view text);
+// The same, but with the lines that it has.
+std::string PrintableLines(absl::string_view text);
+
 }  // namespace bitquake

@@ -30,19 +30,29 @@ absl::StatusOr<std::string> CheckToken(absl::string_view text, absl::string_view
 }  // namespace
 
 void AddConnectionFlags(CLI::App& app, ConnectionOptions* options) {
-  app.add_option("--server", options->address, "the coordinator: HOST:PORT or unix:PATH")
-      ->envname("BITQUAKE_SERVER")
-      ->capture_default_str();
-  app.add_option("--tls-ca", options->tls_ca,
-                 "use TLS; certificate of the CA that signed the server's")
-      ->envname("BITQUAKE_TLS_CA");
-  app.add_option("--tls-cert", options->tls_cert, "certificate to show to the server")
-      ->envname("BITQUAKE_TLS_CERT");
-  app.add_option("--tls-key", options->tls_key, "private key of --tls-cert")
-      ->envname("BITQUAKE_TLS_KEY");
-  app.add_option("--token-file", options->token_file,
-                 "file that holds a token for the server; or set BITQUAKE_TOKEN")
-      ->envname("BITQUAKE_TOKEN_FILE");
+  // Commands of a program share `options`, and the environment is read for each of them: what
+  // counts is the command that was given.
+  const auto add = [&app](const std::string& name, std::string* value, const char* variable,
+                          const std::string& doc) {
+    return app
+        .add_option_function<std::string>(
+            name,
+            [&app, value](const std::string& given) {
+              if (app.parsed()) {
+                *value = given;
+              }
+            },
+            doc)
+        ->envname(variable);
+  };
+  add("--server", &options->address, "BITQUAKE_SERVER", "the coordinator: HOST:PORT or unix:PATH")
+      ->default_str(options->address);
+  add("--tls-ca", &options->tls_ca, "BITQUAKE_TLS_CA",
+      "use TLS; certificate of the CA that signed the server's");
+  add("--tls-cert", &options->tls_cert, "BITQUAKE_TLS_CERT", "certificate to show to the server");
+  add("--tls-key", &options->tls_key, "BITQUAKE_TLS_KEY", "private key of --tls-cert");
+  add("--token-file", &options->token_file, "BITQUAKE_TOKEN_FILE",
+      "file that holds a token for the server; or set BITQUAKE_TOKEN");
 }
 
 absl::StatusOr<std::string> ReadToken(const ConnectionOptions& options) {

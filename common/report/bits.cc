@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "common/base/shown.h"
 #include "common/report/cell_summary.h"
 #include "common/report/siblings.h"
 #include "common/report/terminal_table.h"

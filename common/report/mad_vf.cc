@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/shown.h"
 #include "common/report/fragility.h"
 #include "common/report/siblings.h"
 #include "common/report/terminal_table.h"

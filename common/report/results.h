@@ -134,7 +134,7 @@ std::string MadCsv(const std::string& campaign, const std::vector<GoldenResult>&
                    const std::vector<CellResult>& cells);
 
 // The cells as an aligned table for a terminal; with a column of faults if there are several.
-std::string CellsTable(const std::vector<CellResult>& cells);
+std::string CellsTable(const std::vector<CellResult>& cells, const Derivation& derivation);
 
 // The cells as a JSON array of objects with the columns of cells.csv.
 std::string CellsJson(const std::vector<CellResult>& cells, const Derivation& derivation);

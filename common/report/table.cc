@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/shown.h"
 #include "common/report/cell_summary.h"
 #include "common/report/results.h"
 #include "common/report/terminal_table.h"
@@ -24,15 +25,13 @@ std::vector<std::string> ToRow(const CellResult& cell, const CellSummary& s) {
 
 }  // namespace
 
-std::string CellsTable(const std::vector<CellResult>& cells) {
+std::string CellsTable(const std::vector<CellResult>& cells, const Derivation& derivation) {
   constexpr size_t kFaultColumn = 2;
   constexpr size_t kTextColumns = 5;
   const std::vector<CellSummary> summaries = Summarize(cells);
-  // One confidence holds for a campaign.
-  const double confidence = summaries.empty() ? 0.95 : summaries.front().confidence;
   std::vector<std::vector<std::string>> rows = {
       {"model", "format", "fault", "granularity", "target", "BER", "trials", "top-1 %",
-       absl::StrFormat("%g%% interval", 100 * confidence), "loss pp", "SDC %", "DUE %"}};
+       absl::StrFormat("%g%% interval", 100 * derivation.confidence), "loss pp", "SDC %", "DUE %"}};
   for (size_t i = 0; i < cells.size(); ++i) {
     if (summaries[i].trials > 0) {
       rows.push_back(ToRow(cells[i], summaries[i]));

@@ -40,14 +40,6 @@ std::string Aligned(const std::vector<std::vector<std::string>>& rows, size_t te
   return out;
 }
 
-std::string Printable(absl::string_view text) {
-  std::string out(text);
-  std::replace_if(
-      out.begin(), out.end(),
-      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }, '?');
-  return out;
-}
-
 std::string Fixed(double value) { return std::isnan(value) ? "-" : absl::StrFormat("%.2f", value); }
 
 std::string FixedInterval(double low, double high) {

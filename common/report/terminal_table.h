@@ -12,9 +12,6 @@ namespace bitquake {
 // are numbers, to the right. All rows have as many fields as the first, the heading.
 std::string Aligned(const std::vector<std::vector<std::string>>& rows, size_t text_columns);
 
-// Control characters as '?': names come from others, and a terminal must not obey them.
-std::string Printable(absl::string_view text);
-
 // Two decimals; "-" for NaN.
 std::string Fixed(double value);
 // "[0.50, 1.20]"; "-" if an end is NaN.

@@ -8,12 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/build_info.h"
+#include "common/base/shown.h"
 #include "server/service/standing.h"
 #include "server/service/translate.h"
 
 namespace bitquake {
 namespace {
 
+constexpr size_t kLongestWorkerId = 200;
 constexpr absl::Duration kLongestWait = absl::Seconds(60);
 
 // A long poll that lets go of its place when the caller goes away.
@@ -209,6 +211,14 @@ grpc::ServerUnaryReactor* WorkerService::Register(grpc::CallbackServerContext* c
   }
   if (request->worker_id().empty() || request->instance().empty()) {
     reactor->Finish(ToGrpc(absl::InvalidArgumentError("worker_id or instance is empty")));
+    return reactor;
+  }
+  if (request->worker_id().size() > kLongestWorkerId ||
+      Printable(request->worker_id()) != request->worker_id()) {
+    reactor->Finish(ToGrpc(absl::InvalidArgumentError(absl::StrCat(
+        "worker_id '", Shown(request->worker_id()), "' is longer than ", kLongestWorkerId,
+        " bytes, or holds control characters; name the worker "
+        "otherwise with --id"))));
     return reactor;
   }
   coordinator_->Register(

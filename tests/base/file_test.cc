@@ -1,12 +1,29 @@
 #include "common/base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
+
+namespace {
+
+std::vector<std::string> synced;  // what fsync was asked for, by path
+
+}  // namespace
+
+// As libc's, which it takes the place of here.
+extern "C" int fsync(int fd) {
+  synced.push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+  return static_cast<int>(syscall(SYS_fsync, fd));
+}
 
 namespace bitquake {
 namespace {
@@ -64,6 +81,21 @@ TEST_F(FileTest, FailedWriteLeavesNothingBehind) {
   fs::create_directory(Path("taken"));  // a folder cannot be replaced by a file
   EXPECT_FALSE(WriteFileAtomically(Path("taken"), "x").ok());
   EXPECT_EQ(FilesInFolder(), 1);
+}
+
+TEST_F(FileTest, AFullDiskIsNamedWithTheRemedy) {
+  const int full = open("/dev/full", O_WRONLY);
+  EXPECT_EQ(WriteAll(full, "x", "f").message(), "f: No space left on device; free some space");
+  close(full);
+}
+
+// A power loss takes back neither what is in the file nor its name.
+TEST_F(FileTest, WriteSyncsTheFileAndThenItsFolder) {
+  synced.clear();
+  ASSERT_TRUE(WriteFileAtomically(Path("f"), "x").ok());
+  ASSERT_EQ(synced.size(), 2u);
+  EXPECT_THAT(synced[0], testing::StartsWith(Path("f")));
+  EXPECT_EQ(fs::path(synced[1]), fs::path(Path("f")).parent_path());
 }
 
 TEST_F(FileTest, WriteReplacesAsAWhole) {

@@ -15,5 +15,15 @@ TEST(Shown, IsSafeAndShort) {
   EXPECT_EQ(Shown(long_text), std::string(79, 'a') + "...");
 }
 
+TEST(Printable, HoldsNoControlCharacters) {
+  EXPECT_EQ(Printable("a\x1b[31m\r\nb\x7f"), "a?[31m??b?");
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "2J \xC2\xA0\xC3\xA9\xC2"),
+            "?2J \xC2\xA0\xC3\xA9\xC2");
+  EXPECT_EQ(PrintableLines("a\n\x1b"
+                           "b\n"),
+            "a\n?b\n");
+}
+
 }  // namespace
 }  // namespace bitquake

@@ -184,6 +184,7 @@ class Report(InABrowser):
 
     def check_exports(self, page):
         self.browser.call("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(self.folder)})
+        page.value("document.getElementById('plot-accuracy').figure.height = 900")  # as of one with many rows
         for kind, beginning in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
             page.value(f"document.querySelector('#accuracy .modebar-btn[data-title=\"Download as {kind}\"]').click()")
             file = self.folder / f"plot-accuracy.{kind.lower()}"
@@ -191,6 +192,7 @@ class Report(InABrowser):
             while not (file.exists() and file.stat().st_size > 0) and time.monotonic() < deadline:
                 page.value("new Promise((done) => setTimeout(done, 20))")
             self.assertTrue(file.read_bytes().startswith(beginning), kind)
+        self.assertIn(b'height="900"', (self.folder / "plot-accuracy.svg").read_bytes()[:500])
 
     def check_themes(self, page):
         background = "getComputedStyle(document.body).backgroundColor"

@@ -96,7 +96,7 @@ void CheckResults(absl::string_view bytes) {
   ImagesCsv(results.cells);
   FoldsCsv(results.fold_members);
   MadCsv(results.status.name, results.goldens, results.cells);
-  CellsTable(results.cells);
+  CellsTable(results.cells, derivation);
 }
 
 }  // namespace

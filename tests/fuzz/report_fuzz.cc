@@ -130,7 +130,7 @@ int bitquake::Fuzz(const uint8_t* data, size_t size) {
   Must(json.is_array(), "results are JSON");
   ReadCsv(ToCsv(BitFigures(cells)));
   ReadCsv(ToCsv(MadVfFigures(CorrelateMadWithVf(cells, derivation))));
-  MustBePrintable(CellsTable(cells));
+  MustBePrintable(CellsTable(cells, derivation));
   MustBePrintable(BitsTable(cells));
   MustBePrintable(RankingTable(cells, derivation));
   const auto thresholds = FindTargetThresholds(cells, derivation);

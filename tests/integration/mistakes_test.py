@@ -1,9 +1,11 @@
 """Common mistakes: for each, the message names the place and the remedy, and the exit code is right."""
 
 import json
+import os
 import pathlib
 import shutil
 import struct
+import subprocess
 import unittest
 
 import bitquake
@@ -68,6 +70,8 @@ COMMAND_LINES = {
     "device unknown": (["run", "c.yaml", "--device", "gpu"], "--device: 'gpu'", "cpu, cuda or cuda:NUMBER"),
     "neither file nor run": (["run"], "run needs a campaign file", "--resume DIR"),
     "both file and run": (["run", "c.yaml", "--resume", "d"], "run: FILE excludes --resume", "give one of the two"),
+    "lease work negative": (["run", "c.yaml", "--lease-work-seconds", "-5"], "run: --lease-work-seconds: ", "0 to 86400"),
+    "lease jobs negative": (["run", "c.yaml", "--max-lease-jobs", "-5"], "run: --max-lease-jobs: ", "1 to 1000000"),
     "shell unknown": (["completion", "tcsh"], "completion: SHELL: 'tcsh'", "bash, zsh, fish"),
     "help of nothing": (["help", "rum"], "there is no command 'rum'", "did you mean 'run'?"),
     "option required": (["protect", "x", "--ber", "1e-3"], "protect: --loss PP is missing", "percentage points"),
@@ -228,6 +232,23 @@ class Models(Case):
                      fault={"kind": "bit_flip", "protect": ["block.0"]})
 
 
+    def test_path_that_is_not_utf8(self):
+        (self.folder / "runs").mkdir()
+        folder = os.fsencode(self.folder) + b"/caf\xe9"
+        os.mkdir(folder)
+        for fields in (dict(models=["m"], dataset=str(bitquake.DATA)), dict(dataset="d")):
+            with open(folder + b"/campaign.yaml", "w") as file:
+                file.write(bitquake.campaign(**fields))
+            shutil.copytree(bitquake.MODEL if "models" in fields else bitquake.DATA,
+                            os.fsdecode(folder + (b"/m" if "models" in fields else b"/d")))
+            done = subprocess.run([bitquake.BIN / "bitquake", "run", folder + b"/campaign.yaml", "--out", self.folder / "runs/run"],
+                                  capture_output=True, env=self.environment)
+            self.assertEqual(done.returncode, USAGE, done.stderr)
+            self.assertIn(rb"caf\xe9/", done.stderr)
+            self.assertIn(b"is not UTF-8; rename the folder", done.stderr)
+            self.assertEqual(list((self.folder / "runs").iterdir()), [])
+
+
 class DataSets(Case):
     def data(self):
         return pathlib.Path(shutil.copytree(bitquake.DATA, self.folder / "data"))
@@ -302,6 +323,50 @@ class Runs(Case):
         file = self.write("campaign.yaml", bitquake.campaign())
         self.told(USAGE, f"--like {self.folder}", "give the directory of a run that is done", "validate", file, "--like", self.folder)
 
+    def test_like_of_damaged_files(self):
+        file = self.write("campaign.yaml", bitquake.campaign())
+        self.write("cells.csv", "top1_std\n1\n")
+        for damaged in ("7", '{"images": 5}', '{"images": {"done": "x"}}', '{"finished_unix_ms": []}'):
+            self.write("campaign.json", damaged)
+            self.told(USAGE, f"--like {self.folder}", "campaign.json is not that of a run", "validate", file, "--like", self.folder)
+
+    def test_results_of_two_campaigns_do_not_mix(self):
+        out = self.folder / "results"
+        told = json.loads(self.call("results", self.run_folder, "--out", out, "--json")[0])
+        self.assertEqual(told["folder"], str(out))
+        self.assertEqual(sorted(told["files"]), sorted(file.name for file in out.iterdir()))
+        # A table that the campaign had at an earlier time, and one that is not known to be its.
+        (out / "bits.csv").write_text("old\n")
+        (out / "mine.csv").write_text("mine\n")
+        self.call("results", self.run_folder, "--out", out)
+        self.assertFalse((out / "bits.csv").exists())
+        self.assertTrue((out / "mine.csv").exists())
+        cells = (out / "cells.csv").read_bytes()
+        for other in ('{"id": "another"}', "{}", "no JSON"):
+            (out / "campaign.json").write_text(other)
+            self.told(USAGE, str(out), "name another", "results", self.run_folder, "--out", out)
+        self.assertEqual((out / "cells.csv").read_bytes(), cells)
+        mine = self.folder / "mine"
+        mine.mkdir()
+        (mine / "images.csv").write_text("mine\n")
+        self.call("results", self.run_folder, "--out", mine)
+        self.assertEqual((mine / "images.csv").read_text(), "mine\n")
+
+    def test_page_says_how_to_replay(self):
+        self.assertIn("bitquake replay RUN-DIRECTORY CELL TRIAL", (self.run_folder / "report.html").read_text())
+        self.call("report", self.run_folder, "-o", self.folder / "page.html")
+        self.assertIn("bitquake replay RUN-DIRECTORY CELL TRIAL", (self.folder / "page.html").read_text())
+
+    def test_campaign_file_that_is_edited_after_the_run_began(self):
+        _, error = self.call("run", "--resume", self.run_folder)
+        self.assertNotIn("was edited", error)
+        file = self.run_folder / "campaign.yaml"
+        text = file.read_text()
+        self.addCleanup(file.write_text, text)
+        file.write_text(text + "\n# more trials\n")
+        _, error = self.call("run", "--resume", self.run_folder)
+        self.assertIn(f"{file} was edited since this run began", error)
+
     def test_cell_and_trial_that_are_not_there(self):
         self.told(USAGE, "99", "cells are 0 to 4", "replay", self.run_folder, 99, 0)
         self.told(USAGE, "no trial 7", "trials of a cell are 0 to 1", "replay", self.run_folder, 0, 7)
@@ -315,12 +380,29 @@ class Runs(Case):
         self.told(USAGE, "bit", "bits: each", *ask, "--ber", "1e-3", "--bits")
 
 
+class Workers(Case):
+    def test_spool_without_room(self):
+        for limit in ("0", "-5", "-5MB"):
+            _, error = self.call("--server", "unix:/nowhere", "--spool-limit", limit, program="bitquake-worker", code=USAGE, patience=30)
+            self.assertIn("--spool-limit", error)
+
+    def test_id_that_commands_a_terminal(self):
+        server = self.serve("--db", self.folder / "a.db", "--listen", "127.0.0.1:0")
+        address = f"127.0.0.1:{server.port}"
+        _, error = self.call("--server", address, "--id", "w\x1b[2J\nforged", "--spool", self.folder / "spool", program="bitquake-worker", code=USAGE, patience=30)
+        self.assertIn("--id", error)
+        self.assertNotIn("\x1b", error)
+        self.assertEqual(json.loads(self.call("workers", "--json", "--server", address)[0]), [])
+
+
 class Servers(Case):
     def test_unreachable(self):
         for command in (["list"], ["workers"], ["show", "x"], ["watch", "x"], ["cancel", "x"]):
             self.told(UNREACHABLE, "cannot reach the server at unix:/nowhere", "name another with --server", *command, "--server", "unix:/nowhere")
         self.environment["BITQUAKE_SERVER"] = "127.0.0.1:1"
         self.told(UNREACHABLE, "127.0.0.1:1", "is it running?", "list")
+        # A flag says more than the environment.
+        self.told(UNREACHABLE, "cannot reach the server at unix:/nowhere", "name another", "list", "--server", "unix:/nowhere")
 
     def test_ids(self):
         socket = f"unix:{self.folder}/server.sock"

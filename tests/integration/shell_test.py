@@ -70,6 +70,45 @@ class Help(Case):
         self.assertEqual(json.loads(lines[-1])["state"], "cancelled")
 
 
+class Output(Case):
+    """What is printed and does not arrive is an error."""
+
+    def lost(self, *command, **options):
+        done = subprocess.run([str(bitquake.BIN / "bitquake"), *map(str, command)], stderr=subprocess.PIPE, text=True,
+                              env=self.environment, **options)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        last = done.stderr.splitlines()[-1]
+        self.assertRegex(last, "^bitquake: stdout: .*; what was printed is incomplete$")
+        return last
+
+    def test_to_a_full_disk(self):
+        for command in (["version"], ["--version"], ["help"], ["schema"], ["help", "--man"],
+                        ["inspect", bitquake.MODEL, "--json"]):
+            with self.subTest(command), open("/dev/full", "w") as full:
+                self.assertIn("No space left on device", self.lost(*command, stdout=full))
+
+    def test_to_a_closed_stdout(self):
+        self.assertIn("Bad file descriptor", self.lost("schema", preexec_fn=lambda: os.close(1)))
+        # No file is printed into instead.
+        file = self.write("campaign.yaml", bitquake.campaign())
+        self.lost("validate", file, preexec_fn=lambda: os.close(1))
+        self.assertEqual(file.read_text(), bitquake.campaign())
+
+    def test_results_of_a_run(self):
+        file = self.write("campaign.yaml", bitquake.campaign(images={"first": 20}))
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as nobody:
+            self.assertIn("Broken pipe", self.lost("run", file, "--out", self.folder / "run", stdout=nobody))
+        for command in (["results", self.folder / "run", "--format", "csv"],
+                        ["replay", self.folder / "run", 0, 0, "--print"]):
+            with self.subTest(command), open("/dev/full", "w") as full:
+                done = subprocess.run([str(bitquake.BIN / "bitquake"), *map(str, command)], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, env=self.environment)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("stdout: No space left on device; free some space; what was printed is incomplete", done.stderr)
+
+
 class ManPage(Case):
     def test_is_clean_and_complete(self):
         page = self.write("bitquake.1", self.call("help", "--man")[0])

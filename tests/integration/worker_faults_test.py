@@ -236,6 +236,39 @@ class WorkerFaults(bitquake.Case):
         self.assertEqual(poisoned, [(killer, "poisoned", deaths)])
         self.assertEqual(done, (3,))
 
+    def test_a_run_that_was_killed_goes_on_though_its_programs_still_end(self):
+        folder = self.folder / "run"
+        file = self.write("campaign.json", bitquake.campaign(**dict(
+            CAMPAIGN, models=[str(bitquake.MODEL)], dataset=str(bitquake.DATA), trials=80)))
+        run = self.start("bitquake", "run", file, "--out", folder, "--lease-work-seconds", "0.5")
+        self.await_output(run, "run directory")
+        self.await_jobs(f"unix:{folder}/server.sock", 5)
+        found = bitquake.children(run.pid)
+        for program in ("bitquake-worker", "bitquake-server"):
+            (pid,) = found[program]
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(self.go_on_pid, pid)
+        run.kill()
+        run.wait()
+        second = self.start("bitquake", "run", "--resume", folder)
+        self.await_output(second, "waiting for the processes of the run before")
+        self.go_on_pid(found["bitquake-server"][0])
+        self.until("the new server", lambda: "bitquake-server" in bitquake.children(second.pid))
+        self.until("its lock", lambda: self.answers(f"unix:{folder}/server.sock"))
+        self.assertNotIn("bitquake-worker", bitquake.children(second.pid))  # the spool is still held
+        self.go_on_pid(found["bitquake-worker"][0])
+        output = self.finish(second)
+        self.assertEqual(output.count("waiting for the processes"), 1)
+        self.assertNotIn("starting it again", output)
+
+    def go_on_pid(self, pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    def answers(self, address):
+        return subprocess.run([bitquake.BIN / "bitquake", "list", "--server", address], capture_output=True,
+                              env=self.environment).returncode == 0
+
     def test_cancel_stops_a_worker_within_a_chunk(self):
         slow_model.write(self.folder / "models/slow")
         self.begin("--max-lease-jobs", "1")

@@ -230,7 +230,7 @@ TEST(CellsJson, HasTheFiguresOfTheCsv) {
 TEST(CellsTable, IsAligned) {
   CellResult second = Cell("block", "blocks.11", {100, 200, 300});
   second.key.model = "vit_lar\xC3\xA9";
-  EXPECT_EQ(CellsTable({Cell("model", "model", {7}), second}),
+  EXPECT_EQ(CellsTable({Cell("model", "model", {7}), second}, {}),
             "model     format  granularity  target          BER  trials  top-1 %    95% interval  "
             "loss pp  SDC %  DUE %\n"
             "vit       int8    model        model      1.00e-06       1    89.30               -  "
@@ -239,10 +239,18 @@ TEST(CellsTable, IsAligned) {
             "[45.16, 94.84]    20.00  40.00   0.00\n");
 }
 
+// Whichever cells have trials yet.
+TEST(CellsTable, NamesTheCampaignsConfidence) {
+  Derivation derivation;
+  derivation.confidence = 0.8;
+  EXPECT_THAT(CellsTable({Cell("model", "model", {}), Cell("block", "blocks.0", {7})}, derivation),
+              HasSubstr("80% interval"));
+}
+
 TEST(CellsTable, NamesCannotCommandTheTerminal) {
   CellResult cell = Cell("model", "model", {7});
   cell.key.model = "\x1b[2J";
-  EXPECT_THAT(CellsTable({cell}), HasSubstr("?[2J"));
+  EXPECT_THAT(CellsTable({cell}, {}), HasSubstr("?[2J"));
 }
 
 TEST(CellsCsv, FiftyThousandCellsTakeLessThanTwelveSeconds) {

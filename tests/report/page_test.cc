@@ -128,6 +128,14 @@ TEST(Columns, AreShortAndHoldTheTexts) {
   EXPECT_EQ(CsvOf(Json::parse(ColumnsJson(table, {}))), "text,same,number,few\n");
 }
 
+// A run's campaign is known to its own store alone.
+TEST(Page, SaysHowATrialIsReplayed) {
+  CampaignReport report = MadeUpReport();
+  EXPECT_THAT(PageOf(report), HasSubstr("<pre>bitquake replay c-1 CELL TRIAL</pre>"));
+  report.of_run_directory = true;
+  EXPECT_THAT(PageOf(report), HasSubstr("<pre>bitquake replay RUN-DIRECTORY CELL TRIAL</pre>"));
+}
+
 TEST(Page, HoldsTheNumbersOfTheFiles) {
   const CampaignReport report = MadeUpReport();
   const std::string page = PageOf(report);

@@ -87,7 +87,9 @@ void Agent::HandBack() {
 }
 
 void Agent::StopWith(absl::Status status) {
+  outcomes_.Hurry();
   if (ends_with_.ok()) {
+    spdlog::error("ending: {}", std::string(status.message()));
     ends_with_ = std::move(status);
   }
   if (!draining_) {
@@ -158,6 +160,7 @@ absl::Status Agent::Register() {
   outcomes_.set_retry_window(window);
   absl::MutexLock lock(&mutex_);
   if (!claimed.ok()) {
+    refused_ = true;
     StopWith(claimed);
     return claimed;
   }
@@ -205,7 +208,8 @@ absl::Status Agent::Run() {
     }
     // A worker that was let in before waits for credentials that are renewed.
     const bool unknown = absl::IsUnauthenticated(status) && request_number == 0;
-    if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) || unknown) {
+    if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) ||
+        absl::IsInvalidArgument(status) || unknown) {
       absl::MutexLock lock(&mutex_);
       StopWith(status);
     }
@@ -223,7 +227,7 @@ absl::Status Agent::Run() {
   absl::Duration patience;
   {
     absl::MutexLock lock(&mutex_);
-    patience = deadline_ - SystemClock().Monotonic();
+    patience = refused_ ? absl::ZeroDuration() : deadline_ - SystemClock().Monotonic();
   }
   if (!outcomes_.AwaitUnacknowledged(0, patience)) {
     spdlog::warn("{} reports are not acknowledged in time; they stay in the spool",

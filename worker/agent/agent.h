@@ -37,9 +37,9 @@ class Agent {
   ~Agent();
 
   // Works until Drain. Errors: FailedPrecondition (the coordinator speaks another protocol, or the
-  // spool holds reports for another store), PermissionDenied (quarantined, or not a worker's
-  // credentials), Unauthenticated (the coordinator never let it in), Aborted (the device is lost; a
-  // new process may find it again).
+  // spool holds reports for another store), InvalidArgument (its id cannot be one),
+  // PermissionDenied (quarantined, or not a worker's credentials), Unauthenticated (the coordinator
+  // never let it in), Aborted (the device is lost; a new process may find it again).
   absl::Status Run();
 
   // Takes no new lease, ends the jobs at work, hands back the others, waits for acknowledgements
@@ -80,6 +80,7 @@ class Agent {
   mutable absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;         // Run has returned, or never began
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;       // the spool, which then sends nothing
   absl::Duration deadline_ ABSL_GUARDED_BY(mutex_);    // of the drain, in monotonic time
   absl::Duration lease_time_ ABSL_GUARDED_BY(mutex_);  // 0: not registered yet
   absl::Duration retry_window_ ABSL_GUARDED_BY(mutex_);

@@ -23,6 +23,7 @@ struct CampaignReport {
   std::string name;
   std::string resolved_json;
   std::string server_version;
+  bool of_run_directory = false;  // whose store no other program serves
   CampaignProgress progress;
   std::string data_digest;
   int64_t images = 0;

@@ -177,9 +177,11 @@ std::string ReplaySection(const CampaignReport& report) {
       "<p>To run it again, save the campaign file above as <code>campaign.yaml</code> (JSON is "
       "YAML):</p>\n<pre>bitquake run campaign.yaml --model-root MODELS --data-root DATA</pre>\n"
       "<p>To draw the faults of one trial again, compute it and compare every count with what is "
-      "stored, name its cell by the number in the column <code>cell</code>:</p>\n"
-      "<pre>bitquake replay ",
-      EscapeHtml(report.id), " CELL TRIAL</pre></section>\n");
+      "stored, name its cell by the number in the column <code>cell</code>",
+      report.of_run_directory ? ", and the folder that the run made" : "",
+      ":</p>\n<pre>bitquake replay ",
+      report.of_run_directory ? "RUN-DIRECTORY" : EscapeHtml(report.id),
+      " CELL TRIAL</pre></section>\n");
 }
 
 }  // namespace

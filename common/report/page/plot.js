@@ -61,7 +61,7 @@ function axisTitle(text) {
 // A figure as it goes into a paper: on white, whatever the page has.
 function exportFigure(plot, format) {
   const figure = plot.figure;
-  const options = {format, filename: plot.id, width: 1000, height: 600, scale: format === 'png' ? 2 : 1};
+  const options = {format, filename: plot.id, width: 1000, height: Math.max(600, figure.height || 0), scale: format === 'png' ? 2 : 1};
   return Plotly.downloadImage({data: themedData(figure.data, false), layout: themed(figure.layout, false)}, options);
 }
 

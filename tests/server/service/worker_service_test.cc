@@ -19,6 +19,19 @@ TEST_F(WorkerServiceTest, AWorkerOfAnotherProtocolIsRefused) {
   EXPECT_TRUE(Register().ok());
 }
 
+// An id is printed by whoever lists workers, and is in the log.
+TEST_F(WorkerServiceTest, AnIdIsShortAndHasNoControlCharacters) {
+  for (const std::string& id : {std::string(201, 'w'), std::string("w\x1b[2J"),
+                                std::string("w\nforged"), std::string("w\xC2\x9B")}) {
+    const grpc::Status status = Register(kProtocolVersion, id);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT) << id;
+    EXPECT_THAT(status.error_message(), testing::HasSubstr("--id"));
+    EXPECT_THAT(status.error_message(), testing::Not(testing::HasSubstr("\x1b")));
+  }
+  EXPECT_FALSE(Register(kProtocolVersion, "\xFF").ok()) << "it is not UTF-8";
+  EXPECT_TRUE(Register(kProtocolVersion, std::string(198, 'w') + "\xC3\xA9").ok());
+}
+
 TEST_F(WorkerServiceTest, AWorkerThatIsUnknownIsToldToRegister) {
   v1::LeaseJobsRequest request;
   request.set_worker_id("w");

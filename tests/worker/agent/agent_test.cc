@@ -46,7 +46,7 @@ class AgentTest : public BenchTest {
     options.worker_id = "w";
     options.device_kind = "abacus";
     options.grace = grace;
-    auto spool = Spool::Open({folder_.Path("spool")});
+    auto spool = Spool::Open({folder_.Path("spool"), spool_limit_});
     ASSERT_TRUE(spool.ok()) << spool.status();
     agent_ = std::make_unique<Agent>(stub_.get(), &workbench_, *std::move(spool), options);
     runner_ = std::thread([this] { ended_.Push(agent_->Run()); });
@@ -103,6 +103,7 @@ class AgentTest : public BenchTest {
   }
 
   std::string store_ = "store";
+  int64_t spool_limit_ = SpoolOptions().most_bytes;
   const std::string address_ = "unix:" + folder_.Path("socket");
   std::unique_ptr<ScriptedServer> server_ = std::make_unique<ScriptedServer>(address_);
   std::unique_ptr<v1::WorkerService::Stub> stub_ = ConnectTo(address_);
@@ -338,6 +339,21 @@ TEST_F(AgentTest, ASpoolForAnotherStoreEndsIt) {
   EXPECT_TRUE(server_->streams.empty());
 }
 
+// While it waits for room in its spool, which only the store of before would make.
+TEST_F(AgentTest, AFullSpoolForAnotherStoreEndsItAtOnce) {
+  spool_limit_ = 1;
+  Start(/*grace=*/absl::Seconds(60));
+  Registered();
+  Leased(ProbeLease());
+  const auto stream = server_->streams.Pop();
+  AcknowledgeToEnd(*stream);
+  store_ = "another";
+  stream->End(StatusCode::NOT_FOUND);
+  Registered();
+  EXPECT_EQ(ended_.Pop(absl::Seconds(10)).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(server_->leases.empty());
+}
+
 TEST_F(AgentTest, ALostDeviceEndsItWithTheLeaseLost) {
   script_.run = [](const auto&) { return absl::AbortedError("the device failed: unspecified"); };
   Start(/*grace=*/absl::Seconds(60));
@@ -380,6 +396,12 @@ TEST_F(AgentTest, AnotherProtocolEndsIt) {
   server_->registrations.Pop()->Fail(StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(ended_.Pop().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(server_->leases.empty());
+}
+
+TEST_F(AgentTest, AnIdThatIsRefusedEndsIt) {
+  Start();
+  server_->registrations.Pop()->Fail(StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ended_.Pop(absl::Seconds(10)).code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
