@@ -43,7 +43,7 @@ function(bitquake_bundle)
   install(SCRIPT ${PROJECT_SOURCE_DIR}/deploy/cmake/licences.cmake)
 
   set(CPACK_GENERATOR TGZ)
-  set(CPACK_PACKAGE_FILE_NAME bitquake-${PROJECT_VERSION}-linux-x86_64)
+  set(CPACK_PACKAGE_FILE_NAME bitquake-${BITQUAKE_STATED_VERSION}-linux-x86_64)
   set(CPACK_STRIP_FILES ON)
   set(CPACK_VERBATIM_VARIABLES ON)
   include(CPack)
