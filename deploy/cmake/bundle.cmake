@@ -48,7 +48,9 @@ function(bitquake_bundle)
   set(CPACK_VERBATIM_VARIABLES ON)
   include(CPack)
   get_property(programs GLOBAL PROPERTY BITQUAKE_PROGRAMS)
+  add_custom_target(bundle_programs DEPENDS ${programs})
   add_custom_target(bundle
     COMMAND ${CMAKE_CPACK_COMMAND} --config ${PROJECT_BINARY_DIR}/CPackConfig.cmake
-    DEPENDS ${programs} USES_TERMINAL VERBATIM)
+    USES_TERMINAL VERBATIM)
+  add_dependencies(bundle bundle_programs)
 endfunction()
