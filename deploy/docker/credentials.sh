@@ -10,6 +10,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 umask 077
+if [ "$(id -u)" -ne 0 ]; then
+  printf 'credentials: error: gives files to the users of containers, so run it as root\n' >&2
+  exit 1
+fi
 
 # The server reads these two again whenever they change. Renamed into place: never half of one.
 lists() {
