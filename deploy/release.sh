@@ -13,9 +13,9 @@
 #   bitquake-VERSION-linux-x86_64.cdx.json     what is in it: CycloneDX 1.6 (deploy/sbom.py)
 #   SHA256SUMS                                 of both, for sha256sum --check
 #
-# One commit gives the same bytes, wherever it is built with the same Debian packages: times are the
-# commit's (or SOURCE_DATE_EPOCH), and paths of the build are left out. Needs Debian 12 and what
-# deploy/setup.sh installs.
+# One build tree gives the same bytes each time: times are the commit's (or SOURCE_DATE_EPOCH). Paths
+# of the build are kept out of the programs, so that another folder should give them too. Needs
+# Debian 12 and what deploy/setup.sh installs.
 set -euo pipefail
 umask 022
 export LC_ALL=C
