@@ -43,12 +43,14 @@ function(bitquake_bundle)
   install(SCRIPT ${PROJECT_SOURCE_DIR}/deploy/cmake/licences.cmake)
 
   set(CPACK_GENERATOR TGZ)
-  set(CPACK_PACKAGE_FILE_NAME bitquake-${PROJECT_VERSION}-linux-x86_64)
+  set(CPACK_PACKAGE_FILE_NAME bitquake-${BITQUAKE_STATED_VERSION}-linux-x86_64)
   set(CPACK_STRIP_FILES ON)
   set(CPACK_VERBATIM_VARIABLES ON)
   include(CPack)
   get_property(programs GLOBAL PROPERTY BITQUAKE_PROGRAMS)
+  add_custom_target(bundle_programs DEPENDS ${programs})
   add_custom_target(bundle
     COMMAND ${CMAKE_CPACK_COMMAND} --config ${PROJECT_BINARY_DIR}/CPackConfig.cmake
-    DEPENDS ${programs} USES_TERMINAL VERBATIM)
+    USES_TERMINAL VERBATIM)
+  add_dependencies(bundle bundle_programs)
 endfunction()

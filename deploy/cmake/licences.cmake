@@ -2,6 +2,7 @@
 # them.
 set(prefix $ENV{DESTDIR}${CMAKE_INSTALL_PREFIX})
 file(GLOB libraries RELATIVE ${prefix}/lib ${prefix}/lib/*.so*)
+list(FILTER libraries EXCLUDE REGEX "^libbitquake_")
 list(TRANSFORM libraries PREPEND "*/")
 execute_process(COMMAND dpkg-query --search ${libraries}
   OUTPUT_VARIABLE owners RESULT_VARIABLE failed)
