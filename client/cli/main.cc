@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   bitquake::AddReplay(app, session);
   bitquake::AddWorkers(app, session);
   bitquake::AddDoctor(app, session);
+  bitquake::AddFetchHelp(app, session);
   bitquake::AddSchema(app, session);
   bitquake::AddCompletion(app, session);
   bitquake::AddHelp(app, session);
