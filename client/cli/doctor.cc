@@ -264,22 +264,30 @@ void AddDoctor(CLI::App& app, Session& session) {
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
       ->type_name("N")
       ->check(CLI::Range(0, 1024));
-  CLI::Option* fidelity = command->add_flag(
-      "--fidelity", flags->fidelity, "compare the predictions of tf32, bf16 and fp16 with fp32's");
-  CLI::Option* golden = command->add_flag(
-      "--golden", flags->golden, "compare top-1 in fp32 on all images with what was published");
+  CLI::Option* fidelity = command->add_flag("--fidelity", flags->fidelity,
+                                            "compare predictions of tf32, bf16 and fp16 with fp32");
+  // Without FILE, CLI11 gives it what a flag has: "true".
+  CLI::Option* golden = command
+                            ->add_option_function<std::string>(
+                                "--golden",
+                                [flags](const std::string& file) {
+                                  flags->golden = true;
+                                  flags->published = file == "true" ? "" : file;
+                                },
+                                "compare top-1 with the published figure, or that in FILE")
+                            ->expected(0, 1)
+                            ->type_name("[FILE]");
   const auto needs = [&](CLI::Option* option) { return option->needs(fidelity); };
-  command->add_option("--published", flags->published, "golden: table of figures to compare with")
-      ->type_name("FILE")
-      ->needs(golden);
   command->add_option("--model", flags->model, "golden, fidelity: the model's folder")
       ->type_name("DIR");
   command->add_option("--data", flags->data, "golden, fidelity: the data set's folder")
       ->type_name("DIR");
   command->add_option("--cache", flags->cache, "golden, fidelity: folder for preprocessed pixels")
       ->type_name("DIR");
-  command->add_flag("--allow-torchscript", flags->allow_torchscript,
-                    "run a model that comes as code, model.ts");
+  command
+      ->add_flag("--allow-torchscript", flags->allow_torchscript,
+                 "golden: run a model that comes as code")
+      ->needs(golden);
   needs(command->add_option("--format", flags->format, "fidelity: number format of the words"))
       ->capture_default_str();
   needs(command->add_option("--ber", flags->ber, "fidelity: bit-error rate of model-wise trials")

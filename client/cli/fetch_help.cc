@@ -145,7 +145,7 @@ absl::Status FetchHelp(const std::string& model, bool json) {
   }
   if (figures.empty()) {
     std::cout << "  none is known here" << LikelyModel(model, table)
-              << "; doctor takes a table with --published\n";
+              << "; doctor takes a table of yours: --golden FILE\n";
   }
   const std::string dataset = figures.empty() ? "imagenet-1k" : figures[0].dataset;
   std::cout << absl::StrFormat(
@@ -158,8 +158,8 @@ absl::Status FetchHelp(const std::string& model, bool json) {
 }  // namespace
 
 void AddFetchHelp(CLI::App& app, Session& session) {
-  CLI::App* command = app.add_subcommand(
-      "fetch-help", "Say which files of a model and of ImageNet are needed, and where they go");
+  CLI::App* command =
+      app.add_subcommand("fetch-help", "Say which files of a model and of ImageNet are needed");
   auto model = std::make_shared<std::string>();
   command->add_option("MODEL", *model, "the model's name, as timm has it")->required();
   AddJsonFlag(*command, session);

@@ -38,7 +38,7 @@ Check CheckGolden(const std::string& model, const Preprocessing& preprocessing,
     absl::StrAppend(&check.finding, "; ", figures, " has no figure for this name",
                     LikelyModel(model, table));
     check.remedy =
-        "name the folder as the model is published, or give a table of figures with --published";
+        "name the folder as the model is published, or give a table of figures: --golden FILE";
     return check;
   }
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const PublishedFigure& candidate) {
