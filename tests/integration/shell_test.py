@@ -18,7 +18,7 @@ SCREEN = (24, 80)
 class Case(bitquake.Case):
     def commands(self):
         lines = self.call("help")[0].splitlines()
-        names = [match.group(1) for match in (re.match(r"  ([a-z]+)  ", line) for line in lines) if match]
+        names = [match.group(1) for match in (re.match(r"  ([a-z-]+)  ", line) for line in lines) if match]
         self.assertIn("run", names)
         return names
 
