@@ -123,7 +123,8 @@ def write(model, folder):
     side = args.get("img_size", 224)
     folder.mkdir(parents=True)
     config = {"architecture": model.split(".")[0], "num_classes": 1000,
-              "pretrained_cfg": {"input_size": [3, side, side], "num_classes": 1000}}
+              "pretrained_cfg": {"input_size": [3, side, side], "num_classes": 1000, "mean": [0.5] * 3,
+                                 "std": [0.5] * 3}}
     if args:
         config["model_args"] = args
     (folder / "config.json").write_text(json.dumps(config))
