@@ -198,7 +198,11 @@ def unlike_one(cells):
     """How many VF intervals exclude 1, of those that exist, and how many would by chance."""
     known = [cell for cell in cells if cell["vf_low"] != "" and cell["vf_high"] != ""]
     unlike = [cell for cell in known if float(cell["vf_low"]) > 1 or float(cell["vf_high"]) < 1]
-    return f"{len(unlike)} of {len(known)} intervals of VF leave out 1, where chance alone would make {0.05 * len(known):.1f}"
+    chance = sum(math.comb(len(known), count) * 0.05 ** count * 0.95 ** (len(known) - count)
+                 for count in range(len(unlike), len(known) + 1))
+    return (f"{len(unlike)} of {len(known)} intervals of VF leave out 1; of targets that are all alike {0.05 * len(known):.1f} "
+            f"would, and so many with probability {chance:.3f}, were the intervals independent: "
+            f"{'shown' if chance < 0.05 else 'not shown'}")
 
 
 # Sections: each of one run.
@@ -267,7 +271,7 @@ def type_wise(run):
         columns = [by_name[first], by_name[second]]
         low, high = bootstrap(columns, difference)
         pairs.append(f"- {first} loses {difference([list(column.values()) for column in columns]):.2f} pp more than {second}, "
-                     f"[{low:.2f}, {high:.2f}].")
+                     f"[{low:.2f}, {high:.2f}]: {'shown' if low > 0 or high < 0 else 'not told apart'}.")
     in_blocks = run.select("type", lambda target: "." in target)
     return cells_table(over_all, "type, all blocks, BER 0.1") + "\n\n" + "\n".join(pairs) + (
         f"\n- In single blocks, at BER 0.3: {unlike_one(in_blocks)}.")
@@ -283,7 +287,10 @@ def head_wise(run):
 def attention_distance(run):
     rows = [[row["format"], f"{float(row['ber']):g}", row["mad"], row["heads"], number(row["rho"]),
              interval(row, "ci_low", "ci_high"), number(row["p_value"], 3)] for row in run.rows("mad_vf.csv")]
-    return table(["format", "BER", "MAD", "heads", "rank correlation with VF", "interval", "p"], rows)
+    holds_zero = [float(row["ci_low"]) <= 0 <= float(row["ci_high"]) for row in run.rows("mad_vf.csv")]
+    return table(["format", "BER", "MAD", "heads", "rank correlation with VF", "interval", "p"], rows) + (
+        "\n\n- Not shown: the intervals hold 0." if all(holds_zero) else "\n\n- Shown: no interval holds 0." if not any(holds_zero)
+        else "\n\n- Not decided: one interval holds 0.")
 
 
 def cnn(run):
