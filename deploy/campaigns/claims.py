@@ -27,6 +27,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(os.environ.get("BITQUAKE_BIN_DIR", HERE.parents[1] / "build" / "release" / "bin"))
 CAMPAIGNS = ("cnn-fixed-point", "model-wise", "layer-wise", "type-wise", "head-wise", "swin", "deepvit")
 RESAMPLES = 2000
+PAIRS = (("v", "q"), ("v", "k"), ("k", "q"))
 
 
 # Runs.
@@ -201,7 +202,7 @@ def unlike_one(cells):
     chance = sum(math.comb(len(known), count) * 0.05 ** count * 0.95 ** (len(known) - count)
                  for count in range(len(unlike), len(known) + 1))
     return (f"{len(unlike)} of {len(known)} intervals of VF leave out 1; of targets that are all alike {0.05 * len(known):.1f} "
-            f"would, and so many with probability {chance:.3f}, were the intervals independent: "
+            f"would, and so many with probability {chance:.2g}, were the intervals independent: "
             f"{'shown' if chance < 0.05 else 'not shown'}")
 
 
@@ -267,14 +268,23 @@ def type_wise(run):
     over_all = run.select("type", lambda target: "." not in target)
     by_name = {cell["target"]: run.losses(cell) for cell in over_all}
     pairs = []
-    for first, second in (("v", "q"), ("v", "k"), ("k", "q")):
+    for first, second in PAIRS:
         columns = [by_name[first], by_name[second]]
         low, high = bootstrap(columns, difference)
         pairs.append(f"- {first} loses {difference([list(column.values()) for column in columns]):.2f} pp more than {second}, "
                      f"[{low:.2f}, {high:.2f}]: {'shown' if low > 0 or high < 0 else 'not told apart'}.")
-    in_blocks = run.select("type", lambda target: "." in target)
-    return cells_table(over_all, "type, all blocks, BER 0.1") + "\n\n" + "\n".join(pairs) + (
-        f"\n- In single blocks, at BER 0.3: {unlike_one(in_blocks)}.")
+    in_blocks = {}
+    for cell in run.select("type", lambda target: "." in target):
+        block, name = cell["target"].rsplit(".", 1)
+        in_blocks.setdefault(block, {})[name] = run.losses(cell)
+    rows = []
+    for block, by_name in in_blocks.items():
+        rows.append([block, *(f"{mean(list(by_name[name].values())):.2f}" for name in "qkv")])
+        for first, second in PAIRS:
+            low, high = bootstrap([by_name[first], by_name[second]], difference)
+            rows[-1].append(f"[{low:.2f}, {high:.2f}]")
+    header = ["block, BER 0.3", *(f"{name}, loss pp" for name in "qkv"), *(f"{first} - {second}" for first, second in PAIRS)]
+    return "\n".join([cells_table(over_all, "type, all blocks, BER 0.1"), "", *pairs, "", table(header, rows)])
 
 
 def head_wise(run):
