@@ -177,7 +177,7 @@ def apart(first, second):
 def cells_table(cells, what):
     return table([what, "loss pp", "interval", "VF", "interval", "rank", "interval"],
                  [[cell["target"], number(cell["loss_mean"]), loss_interval(cell), number(cell["vf"]),
-                   interval(cell, "vf_low", "vf_high"), number(cell["rank"], 0),
+                   interval(cell, "vf_low", "vf_high"), f"{float(cell['rank']):g}",
                    interval(cell, "rank_low", "rank_high", 0)] for cell in cells])
 
 
@@ -256,11 +256,12 @@ def late_mlps(run):
     rho = trend([list(column.values()) for column in losses])
     low, high = bootstrap(losses, trend)
     late = above[len(above) // 2:]
-    says = "more" if low > 0 else "less" if high < 0 else "neither more nor less, as far as can be told,"
+    says = ("shown. Later MLPs are more fragile" if low > 0 else
+            "contradicted. Later MLPs are less fragile" if high < 0 else "not shown. Later MLPs are not told apart")
     return table(["block", "MLP, loss pp", "attention, loss pp", "MLP, pp a Mbit", "attention, pp a Mbit", "MLP - attention, pp",
                   "interval"], rows) + (
         f"\n\n- The MLP loses more than the attention of its block, with an interval above 0, in {sum(above)} of {len(above)} "
-        f"blocks, and in {sum(late)} of the {len(late)} later ones.\n- Later MLPs are {says} fragile: the rank correlation of an "
+        f"blocks, and in {sum(late)} of the {len(late)} later ones.\n- That later MLPs are the critical ones is {says}: the rank correlation of an "
         f"MLP's loss with its block's number is {rho:.2f} [{low:.2f}, {high:.2f}].")
 
 
@@ -325,6 +326,10 @@ SECTIONS = {"model-wise": ("model-wise", model_wise), "first-block": ("layer-wis
 
 # The page.
 
+def devices_text(runs):
+    return f"Measured on {'; '.join(sorted({device for run in runs for device in run.devices()}))}."
+
+
 def section(page, name):
     """The places of a section's first and last character."""
     begin, end = f"<!-- claims.py: {name} -->\n", "\n<!-- end -->"
@@ -351,8 +356,7 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     runs = {name: run(name, arguments.out) for name in CAMPAIGNS if name in arguments.only}
     made = {name: write(runs[campaign]) for name, (campaign, write) in SECTIONS.items() if campaign in runs}
-    devices = sorted({device for each in runs.values() for device in each.devices()})
-    made["device"] = f"Measured on {'; '.join(devices)}."
+    made["device"] = devices_text(runs.values())
     page = arguments.page.read_text()
     same_device = page[slice(*section(page, "device"))] == made["device"]
     differing = []
