@@ -69,6 +69,7 @@ void AddReplay(CLI::App& app, Session& session);
 void AddInspect(CLI::App& app, Session& session);
 void AddWorkers(CLI::App& app, Session& session);
 void AddDoctor(CLI::App& app, Session& session);
+void AddFetchHelp(CLI::App& app, Session& session);
 void AddSchema(CLI::App& app, Session& session);
 void AddCompletion(CLI::App& app, Session& session);
 void AddHelp(CLI::App& app, Session& session);

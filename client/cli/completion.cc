@@ -14,7 +14,7 @@ Values ValuesOf(const OptionSpec& option) {
   if (!option.choices.empty()) {
     return Values::kChoices;
   }
-  if (option.value == "FILE") {
+  if (option.value == "FILE" || option.value == "[FILE]") {
     return Values::kFiles;
   }
   const bool folder =

@@ -11,10 +11,13 @@
 #include "client/cli/command.h"
 #include "client/cli/doctor_checks.h"
 #include "client/cli/fleet.h"
+#include "client/cli/golden_check.h"
 #include "client/cli/private_folder.h"
+#include "client/cli/published.h"
 #include "common/base/file.h"
 #include "common/base/status_macros.h"
 #include "common/channel/credential_check.h"
+#include "common/model/snapshot.h"
 #include "nlohmann/json.hpp"
 
 namespace bitquake {
@@ -26,6 +29,9 @@ struct Flags {
   std::string device = "cpu";
   int threads = 0;
   bool fidelity = false;
+  bool golden = false;
+  bool allow_torchscript = false;
+  std::string published;
   std::string model;
   std::string data;
   std::string cache;
@@ -37,6 +43,8 @@ struct Flags {
   std::vector<std::string> model_roots;
   std::vector<std::string> data_roots;
   std::function<bool()> server_named;  // on the command line, or in the environment
+
+  bool measures() const { return fidelity || golden; }
 };
 
 // One check says that there is none.
@@ -45,22 +53,26 @@ std::vector<std::string> RootsOrNone(const std::vector<std::string>& roots) {
 }
 
 absl::StatusOr<Json> Request(const Flags& flags) {
-  if (!flags.fidelity) {
-    return Json::object();
-  }
-  if (flags.model.empty() || flags.data.empty()) {
+  Json request = Json::object();
+  if (flags.measures() && (flags.model.empty() || flags.data.empty())) {
     return absl::InvalidArgumentError(
-        "--fidelity is measured on a model and images of yours: give "
-        "--model FOLDER and --data FOLDER");
+        absl::StrCat(flags.fidelity ? "--fidelity" : "--golden",
+                     " is measured on a model and images of yours: give "
+                     "--model FOLDER and --data FOLDER"));
   }
-  return Json{{"fidelity",
-               {{"model", "model"},
-                {"dataset", "data"},
-                {"format", flags.format},
-                {"ber", flags.ber},
-                {"trials", flags.trials},
-                {"images", flags.images},
-                {"seed", flags.seed}}}};
+  if (!flags.measures() && !(flags.model.empty() && flags.data.empty())) {
+    return absl::InvalidArgumentError(
+        "--model and --data are for --golden or --fidelity; say which, or both");
+  }
+  if (flags.golden) {
+    request["golden"] = {{"model", "model"}, {"dataset", "data"}};
+  }
+  if (flags.fidelity) {
+    request["fidelity"] = {{"model", "model"},  {"dataset", "data"},      {"format", flags.format},
+                           {"ber", flags.ber},  {"trials", flags.trials}, {"images", flags.images},
+                           {"seed", flags.seed}};
+  }
+  return request;
 }
 
 std::string Share(const Json& agreement, const char* part) {
@@ -108,7 +120,10 @@ absl::StatusOr<Json> AskWorker(const Flags& flags, bool quiet) {
   std::vector<std::string> arguments = {
       "--doctor",  folder->Path("request.json"), "--outcome", outcome, "--device", flags.device,
       "--threads", absl::StrCat(flags.threads)};
-  if (flags.fidelity) {
+  if (flags.allow_torchscript) {
+    arguments.emplace_back("--allow-torchscript");
+  }
+  if (flags.measures()) {
     for (const auto& [flag, path] : {std::pair("--model", flags.model), {"--data", flags.data}}) {
       arguments.insert(
           arguments.end(),
@@ -121,6 +136,25 @@ absl::StatusOr<Json> AskWorker(const Flags& flags, bool quiet) {
   RETURN_IF_ERROR(RunToEnd(worker, arguments, folder->Path("worker.log"), quiet));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(outcome));
   return Json::parse(text);
+}
+
+absl::StatusOr<std::vector<PublishedFigure>> Published(const Flags& flags) {
+  if (flags.published.empty()) {
+    return ParsePublished(PublishedTable(), "published.csv");
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.published, 1 << 20));
+  return ParsePublished(text, flags.published);
+}
+
+// Of what the worker measured.
+absl::StatusOr<Check> GoldenCheck(const Flags& flags, const Json& golden) {
+  ASSIGN_OR_RETURN(const std::vector<PublishedFigure> table, Published(flags));
+  ASSIGN_OR_RETURN(const ModelSnapshot snapshot, OpenSnapshot(flags.model));
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(flags.model, error);
+  return CheckGolden(folder.filename().string(), snapshot.architecture.preprocessing,
+                     {golden.at("images"), golden.at("top1")}, table,
+                     flags.published.empty() ? "the built-in table" : flags.published);
 }
 
 // What the worker said of the device and of LibTorch, which it is linked to.
@@ -192,11 +226,15 @@ Json ToJson(const absl::StatusOr<Json>& worker, const std::vector<Check>& checks
 
 absl::Status Examine(const Flags& flags, Session& session) {
   RETURN_IF_ERROR(Request(flags).status());
+  RETURN_IF_ERROR(Published(flags).status());
   const absl::StatusOr<Json> worker = AskWorker(flags, /*quiet=*/session.flags.json);
-  if (flags.fidelity && !worker.ok()) {
+  if (flags.measures() && !worker.ok()) {
     return worker.status();  // it was asked to measure
   }
-  const std::vector<Check> checks = Look(flags, worker, session);
+  std::vector<Check> checks = Look(flags, worker, session);
+  if (flags.golden) {
+    ASSIGN_OR_RETURN(checks.emplace_back(), GoldenCheck(flags, worker->at("golden")));
+  }
   if (session.flags.json) {
     std::cout << ToJson(worker, checks).dump(2) << "\n";
   } else {
@@ -226,15 +264,30 @@ void AddDoctor(CLI::App& app, Session& session) {
   command->add_option("--threads", flags->threads, "CPU threads; by default one for each core")
       ->type_name("N")
       ->check(CLI::Range(0, 1024));
-  CLI::Option* fidelity = command->add_flag(
-      "--fidelity", flags->fidelity, "compare the predictions of tf32, bf16 and fp16 with fp32's");
+  CLI::Option* fidelity = command->add_flag("--fidelity", flags->fidelity,
+                                            "compare predictions of tf32, bf16 and fp16 with fp32");
+  // Without FILE, CLI11 gives it what a flag has: "true".
+  CLI::Option* golden = command
+                            ->add_option_function<std::string>(
+                                "--golden",
+                                [flags](const std::string& file) {
+                                  flags->golden = true;
+                                  flags->published = file == "true" ? "" : file;
+                                },
+                                "compare top-1 with the published figure, or that in FILE")
+                            ->expected(0, 1)
+                            ->type_name("[FILE]");
   const auto needs = [&](CLI::Option* option) { return option->needs(fidelity); };
-  needs(command->add_option("--model", flags->model, "fidelity: the model's folder"))
+  command->add_option("--model", flags->model, "golden, fidelity: the model's folder")
       ->type_name("DIR");
-  needs(command->add_option("--data", flags->data, "fidelity: the data set's folder"))
+  command->add_option("--data", flags->data, "golden, fidelity: the data set's folder")
       ->type_name("DIR");
-  needs(command->add_option("--cache", flags->cache, "fidelity: folder for preprocessed pixels"))
+  command->add_option("--cache", flags->cache, "golden, fidelity: folder for preprocessed pixels")
       ->type_name("DIR");
+  command
+      ->add_flag("--allow-torchscript", flags->allow_torchscript,
+                 "golden: run a model that comes as code")
+      ->needs(golden);
   needs(command->add_option("--format", flags->format, "fidelity: number format of the words"))
       ->capture_default_str();
   needs(command->add_option("--ber", flags->ber, "fidelity: bit-error rate of model-wise trials")

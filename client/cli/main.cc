@@ -31,6 +31,7 @@ int RunCommand(int argc, char** argv) {
   bitquake::AddReplay(app, session);
   bitquake::AddWorkers(app, session);
   bitquake::AddDoctor(app, session);
+  bitquake::AddFetchHelp(app, session);
   bitquake::AddSchema(app, session);
   bitquake::AddCompletion(app, session);
   bitquake::AddHelp(app, session);

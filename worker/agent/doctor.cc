@@ -1,5 +1,6 @@
 #include "worker/agent/doctor.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -65,6 +66,41 @@ absl::StatusOr<Json> FidelityOf(const Json& wanted, Workbench& workbench,
   return modes;
 }
 
+// In fp32, as published figures are: all images, fold by fold.
+absl::StatusOr<Json> GoldenOf(const Json& wanted, Workbench& workbench) {
+  Campaign campaign;
+  campaign.dataset = wanted.at("dataset");
+  ASSIGN_OR_RETURN(const auto model, workbench.Model(wanted.at("model").get<std::string>()));
+  ASSIGN_OR_RETURN(
+      const auto images,
+      workbench.Images(campaign, model->snapshot.architecture.preprocessing, [] { return false; }));
+  const int classes = model->snapshot.architecture.num_classes;
+  for (const int label : images->labels) {
+    if (label >= classes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the data set has label ", label, ", but the model has only ", classes, " classes"));
+    }
+  }
+  size_t largest = 0;
+  for (const std::vector<int64_t>& fold : images->folds) {
+    largest = std::max(largest, fold.size());
+  }
+  EvaluatorOptions options;
+  ASSIGN_OR_RETURN(options.format, NumberFormat::FromName("fp32"));
+  options.surface = model->snapshot.surface;
+  ASSIGN_OR_RETURN(options.chunk, workbench.Chunk(*model, static_cast<int>(largest)));
+  ASSIGN_OR_RETURN(Evaluator* const evaluator, workbench.EvaluatorFor("doctor", *model, options));
+  int64_t top1 = 0;
+  int64_t top5 = 0;
+  for (size_t fold = 0; fold < images->folds.size(); ++fold) {
+    ASSIGN_OR_RETURN(const FoldImages pixels, images->Fold(static_cast<int>(fold)));
+    ASSIGN_OR_RETURN(const GoldenOutcome golden, evaluator->Golden(pixels));
+    top1 += golden.top1;
+    top5 += golden.top5;
+  }
+  return Json{{"images", images->labels.size()}, {"top1", top1}, {"top5", top5}};
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> Examine(absl::string_view request, Workbench& workbench,
@@ -77,6 +113,9 @@ absl::StatusOr<std::string> Examine(absl::string_view request, Workbench& workbe
     const Json wanted = Json::parse(request);
     if (wanted.contains("fidelity")) {
       ASSIGN_OR_RETURN(answer["fidelity"], FidelityOf(wanted.at("fidelity"), workbench, options));
+    }
+    if (wanted.contains("golden")) {
+      ASSIGN_OR_RETURN(answer["golden"], GoldenOf(wanted.at("golden"), workbench));
     }
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat("doctor's request: ", error.what()));

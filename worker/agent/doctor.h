@@ -25,10 +25,12 @@ struct DoctorOptions {
   FidelityMeasure measure_fidelity;
 };
 
-// The request: {} or {"fidelity": {"model": NAME, "dataset": NAME, "format": "int8", "ber": 1e-5,
+// The request has some of two parts, or none: {"golden": {"model": NAME, "dataset": NAME}} and
+// {"fidelity": {"model": NAME, "dataset": NAME, "format": "int8", "ber": 1e-5,
 // "trials": 10, "images": 1000, "seed": 0}}, all of them given. The answer: device, device_kind,
-// memory (of a CUDA device: used, total in bytes), and with fidelity for each compute mode its
-// agreement. Errors: InvalidArgument for another request; as of the workbench and the measure.
+// memory (of a CUDA device: used, total in bytes); with golden the images, and how many are right
+// in fp32 (top1, top5); with fidelity for each compute mode its agreement. Errors: InvalidArgument
+// for another request; as of the workbench and the measure.
 absl::StatusOr<std::string> Examine(absl::string_view request, Workbench& workbench,
                                     const DoctorOptions& options);
 
