@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/campaign/campaign.h"
 #include "common/report/precision.h"
+#include "server/store/check.h"
 #include "server/store/result_reader.h"
 #include "server/store/snapshot.h"
 
@@ -27,6 +28,7 @@ absl::StatusOr<CampaignReport> ReadReport(const std::string& database,
   ASSIGN_OR_RETURN(Snapshot view, Snapshot::Open(database, &clock));
   Database& db = view.db();
   ASSIGN_OR_RETURN(StoredCampaign stored, ReadCampaign(db, snapshot.id));
+  RETURN_IF_ERROR(CheckMeasured(db, snapshot.id));
   CampaignReport report;
   report.id = snapshot.id;
   report.name = stored.name;

@@ -219,8 +219,10 @@ class Coordinator {
   absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
   // What contradicts what is known of the job; empty if nothing does.
   absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
-                                          const StartedTrial& started,
                                           const TrialOutcomeReport& trial);
+  absl::StatusOr<bool> AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
+                                            const JobRow& job, const StartedTrial& started,
+                                            const std::string& digest);
   absl::StatusOr<bool> AgreesWithGolden(Database& db, const bitquake::Report& report,
                                         const JobRow& job, const std::string& digest);
   absl::Status CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,

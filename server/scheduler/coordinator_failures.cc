@@ -81,6 +81,9 @@ absl::Status Coordinator::GiveBack(Database& db, const JobRow& job, const std::s
   RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, error = ? WHERE id = ?",
                          {error, job.job}));
   work_may_be_ready_ = true;
+  if (job.state == "poisoned") {
+    --unwritten_.counts[job.campaign].jobs_poisoned;
+  }
   return db.Run("UPDATE batches SET ready = ready + ? WHERE id = ?",
                 {job.state != "ready", job.batch});
 }

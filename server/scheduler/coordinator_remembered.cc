@@ -22,7 +22,9 @@ absl::StatusOr<const CampaignFacts*> Coordinator::FactsOf(Database& db,
   RETURN_IF_ERROR(db.ForEach(
       "SELECT images, fold_sizes FROM campaigns WHERE id = ?", {campaign}, [&](const Row& row) {
         const auto sizes = nlohmann::json::parse(row.Text(1), nullptr, /*allow_exceptions=*/false);
-        if (!sizes.is_array()) {
+        if (!sizes.is_array() || !std::all_of(sizes.begin(), sizes.end(), [](const auto& size) {
+              return size.is_number_integer();
+            })) {
           return absl::DataLossError(absl::StrCat(db.path(), ": campaign ", campaign,
                                                   " has no list of fold sizes; restore a backup"));
         }
@@ -42,10 +44,12 @@ absl::StatusOr<const PinnedGolden*> Coordinator::GoldenOf(Database& db, int64_t 
   }
   std::optional<PinnedGolden> golden;
   RETURN_IF_ERROR(
-      db.ForEach("SELECT digest, worker, device_kind, confirmed FROM goldens WHERE variant = ? AND "
+      db.ForEach("SELECT digest, worker, device_kind, confirmed, top1, top5 FROM goldens WHERE "
+                 "variant = ? AND "
                  "fold = ?",
                  {variant, fold}, [&](const Row& row) {
-                   golden = PinnedGolden{row.Text(0), row.Text(1), row.Text(2), row.Int(3) != 0};
+                   golden = PinnedGolden{row.Text(0),     row.Text(1), row.Text(2),
+                                         row.Int(3) != 0, row.Int(4),  row.Int(5)};
                    return absl::OkStatus();
                  }));
   if (!golden.has_value()) {

@@ -8,6 +8,7 @@
 #include "server/scheduler/coordinator.h"
 #include "server/scheduler/expansion.h"
 #include "server/scheduler/job_row.h"
+#include "server/scheduler/plausible.h"
 #include "spdlog/spdlog.h"
 
 namespace bitquake {
@@ -142,6 +143,10 @@ absl::Status Coordinator::ApplyProbe(Database& db, const bitquake::Report& repor
     ++counters_.duplicate_outcomes;
     return absl::OkStatus();
   }
+  const std::string wrong = WhatCannotBe(probe);
+  if (!wrong.empty()) {
+    return Distrust(db, report, *job, wrong);
+  }
   const absl::Status accepted = AcceptProbe(db, job->campaign, job->model, probe);
   if (absl::IsFailedPrecondition(accepted)) {
     ++counters_.digest_mismatches;
@@ -205,7 +210,10 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
                     absl::StrCat("golden outcome over ", golden.images, " images; fold ", job->fold,
                                  " has ", fold_images));
   }
-  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrongWithDetails(db, *job, golden));
+  ASSIGN_OR_RETURN(std::string wrong, WhatIsWrongWithDetails(db, *job, golden));
+  if (wrong.empty()) {
+    wrong = WhatCannotBe(golden);
+  }
   if (!wrong.empty()) {
     return Distrust(db, report, *job, wrong);
   }
@@ -242,7 +250,6 @@ absl::StatusOr<Coordinator::StartedTrial> Coordinator::FindTrial(Database& db, c
 }
 
 absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow& job,
-                                                     const StartedTrial& started,
                                                      const TrialOutcomeReport& trial) {
   ASSIGN_OR_RETURN(const CampaignFacts* facts, FactsOf(db, job.campaign));
   const int64_t fold_images = facts->ImagesOf(job.fold);
@@ -253,11 +260,51 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   if (trial.flips != trial.flips_wanted) {
     return absl::StrCat(trial.flips, " bits flipped, ", trial.flips_wanted, " wanted");
   }
-  if (started.folds_done > 0 && started.faults_digest != trial.faults_digest) {
-    return absl::StrCat("fault list ", trial.faults_digest, ", another fold of the trial had ",
-                        started.faults_digest);
+  std::string wrong = WhatCannotBe(trial);
+  if (!wrong.empty()) {
+    return wrong;
+  }
+  ASSIGN_OR_RETURN(const PinnedGolden* golden, GoldenOf(db, job.variant, job.fold));
+  if (golden != nullptr && golden->digest == trial.golden_digest &&
+      (golden->top1 != trial.golden_top1 || golden->top5 != trial.golden_top5)) {
+    return absl::StrCat("golden_top1 ", trial.golden_top1, " and golden_top5 ", trial.golden_top5,
+                        "; the same golden logits had ", golden->top1, " and ", golden->top5);
   }
   return WhatIsWrongWithDetails(db, job, trial);
+}
+
+// The folds of a trial have one fault list. Two workers that agree outvote a third; of two that
+// differ nobody knows which is right, so the campaign pauses for a person to look.
+absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
+                                                       const JobRow& job,
+                                                       const StartedTrial& started,
+                                                       const std::string& digest) {
+  if (started.folds_done == 0 || started.faults_digest == digest) {
+    return true;
+  }
+  int64_t workers = 0;
+  std::string other;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT count(DISTINCT worker), min(worker) FROM outcomes WHERE cell = ? AND trial = ?",
+      {job.cell, job.trial}, [&](const Row& row) {
+        workers = row.Int(0);
+        other = row.Text(1);
+        return absl::OkStatus();
+      }));
+  const std::string what =
+      absl::StrCat("fault list ", digest, " of worker '", report.worker, "' in fold ", job.fold,
+                   "; another fold of the trial had ", started.faults_digest, " on '", other, "'");
+  if (workers > 1 || other == report.worker) {
+    RETURN_IF_ERROR(Distrust(db, report, job, what));
+    return false;
+  }
+  ++counters_.digest_mismatches;
+  RETURN_IF_ERROR(Alarm(db, "fault lists differ", report.worker, job.job, what));
+  RETURN_IF_ERROR(GiveBack(db, job, what));
+  RETURN_IF_ERROR(PauseWithError(
+      db, job.campaign,
+      absl::StrCat(what, "; one of the two draws wrongly: stop it, and submit the campaign anew")));
+  return false;
 }
 
 // Golden logits are compared among workers of one device kind. Two that agree outvote a third; of
@@ -302,13 +349,17 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
     return CountDuplicate(db, report, trial.job, trial.outcome_digest);
   }
   ASSIGN_OR_RETURN(const StartedTrial started, FindTrial(db, *job));
-  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, started, trial));
+  ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrong(db, *job, trial));
   if (!wrong.empty()) {
     RETURN_IF_ERROR(Distrust(db, report, *job, wrong));
     Forget();
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const bool agrees, AgreesWithGolden(db, report, *job, trial.golden_digest));
+  ASSIGN_OR_RETURN(bool agrees,
+                   AgreesWithOtherFolds(db, report, *job, started, trial.faults_digest));
+  if (agrees) {
+    ASSIGN_OR_RETURN(agrees, AgreesWithGolden(db, report, *job, trial.golden_digest));
+  }
   if (!agrees) {
     Forget();
     return absl::OkStatus();

@@ -67,7 +67,14 @@ absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
     if (worker.excluded.count(campaign) > 0) {
       continue;
     }
-    ASSIGN_OR_RETURN(const ReadyBatches* ready, MakeReadyJobs(db, campaign, running));
+    absl::StatusOr<ReadyBatches*> made = MakeReadyJobs(db, campaign, running);
+    if (absl::IsDataLoss(made.status())) {
+      // One campaign's row is damaged: it waits for a person, the others go on.
+      RETURN_IF_ERROR(PauseWithError(db, campaign, std::string(made.status().message())));
+      Forget();
+      return FindWork(db, worker);
+    }
+    ASSIGN_OR_RETURN(const ReadyBatches* ready, std::move(made));
     const ReadyBatch* best = ready->First(worker.variant);
     if (best != nullptr) {
       return Candidate{best->id, campaign, best->variant, best->kind, ready->jobs()};

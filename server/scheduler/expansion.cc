@@ -49,14 +49,6 @@ nlohmann::json TensorsToJson(const std::vector<TensorInfo>& tensors) {
   return list;
 }
 
-std::vector<TensorInfo> TensorsFromJson(const std::string& text) {
-  std::vector<TensorInfo> tensors;
-  for (const auto& entry : nlohmann::json::parse(text)) {
-    tensors.push_back({entry["name"], entry["shape"]});
-  }
-  return tensors;
-}
-
 struct Variant {
   int64_t id;
   std::string model;
@@ -82,7 +74,8 @@ absl::StatusOr<std::map<std::string, Surface>> LoadSurfaces(Database& db, const 
   std::map<std::string, Surface> surfaces;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT model, config, tensors FROM models WHERE campaign = ?", {id}, [&](const Row& row) {
-        const std::vector<TensorInfo> tensors = TensorsFromJson(row.Text(2));
+        ASSIGN_OR_RETURN(const std::vector<TensorInfo> tensors,
+                         TensorsFromJson(db, id, row.Text(2)));
         ASSIGN_OR_RETURN(const Architecture architecture, DeriveArchitecture(row.Text(1), tensors));
         if (campaign.attention_distance != Campaign::AttentionDistance::kNone) {
           RETURN_IF_ERROR(FindPatchAttention(architecture).status());
@@ -225,6 +218,22 @@ absl::Status PinData(Database& db, const std::string& campaign, const std::strin
 
 }  // namespace
 
+absl::StatusOr<std::vector<TensorInfo>> TensorsFromJson(const Database& db,
+                                                        const std::string& campaign,
+                                                        const std::string& text) {
+  try {
+    std::vector<TensorInfo> tensors;
+    for (const auto& entry : nlohmann::json::parse(text)) {
+      tensors.push_back({entry.at("name"), entry.at("shape")});
+    }
+    return tensors;
+  } catch (const nlohmann::json::exception&) {
+    return absl::DataLossError(absl::StrCat(db.path(), ": table models, campaign ", campaign,
+                                            ": its tensors are no list of names and shapes; "
+                                            "restore a backup"));
+  }
+}
+
 absl::StatusOr<Campaign> LoadCampaign(Database& db, const std::string& id) {
   std::string resolved;
   RETURN_IF_ERROR(
@@ -346,8 +355,9 @@ absl::StatusOr<bool> ExpandWave(Database& db, const std::string& id, const Campa
     return false;
   }
   const int64_t end = std::min(next + pairs, cell_count * campaign.trials.max);
-  ASSIGN_OR_RETURN(const auto first_cell,
-                   db.QueryInt("SELECT min(id) FROM cells WHERE variant = ?", {variant}));
+  ASSIGN_OR_RETURN(
+      const auto first_cell,
+      db.QueryInt("SELECT id FROM cells WHERE variant = ? ORDER BY position LIMIT 1", {variant}));
   std::vector<CellTrial> trials;
   for (int64_t pair = next; pair < end; ++pair) {
     // Cells of a variant were added together, so their ids follow each other.

@@ -53,6 +53,11 @@ absl::Status AddTrialJobs(Database& db, const std::string& campaign_id, int64_t 
 // The folds that a trial sees.
 std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t trial);
 
+// What a probe found of a model's tensors, as the store keeps it. Errors: DataLoss.
+absl::StatusOr<std::vector<TensorInfo>> TensorsFromJson(const Database& db,
+                                                        const std::string& campaign,
+                                                        const std::string& text);
+
 absl::StatusOr<Campaign> LoadCampaign(Database& db, const std::string& id);
 
 }  // namespace bitquake

@@ -35,6 +35,8 @@ struct PinnedGolden {
   std::string worker;
   std::string device_kind;
   bool confirmed = false;
+  int64_t top1 = 0;
+  int64_t top5 = 0;
 };
 
 // What reports add to a campaign's row.

@@ -48,10 +48,12 @@ absl::StatusOr<std::map<int64_t, double>> LoadCosts(Database& db, const std::str
       "= v.model WHERE v.campaign = ?",
       {id}, [&](const Row& row) {
         double parameters = 0;
-        for (const auto& tensor : nlohmann::json::parse(row.Text(1))) {
+        ASSIGN_OR_RETURN(const std::vector<TensorInfo> tensors,
+                         TensorsFromJson(db, id, row.Text(1)));
+        for (const TensorInfo& tensor : tensors) {
           double size = 1;
-          for (const auto& extent : tensor["shape"]) {
-            size *= extent.get<double>();
+          for (const int64_t extent : tensor.shape) {
+            size *= static_cast<double>(extent);
           }
           parameters += size;
         }

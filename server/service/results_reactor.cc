@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/service/translate.h"
+#include "server/store/check.h"
 
 namespace bitquake {
 
@@ -81,6 +82,7 @@ absl::Status ResultsReactor::Read() {
   ASSIGN_OR_RETURN(view_, Snapshot::Open(database_, &clock_, limits_));
   Database& db = view_->db();
   ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
+  RETURN_IF_ERROR(CheckMeasured(db, snapshot_.id));
   v1::ResultBatch batch;
   *batch.mutable_info() = ToProto(campaign);
   *batch.mutable_info()->mutable_status() = ToProto(snapshot_);

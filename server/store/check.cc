@@ -153,6 +153,32 @@ absl::StatusOr<std::vector<std::string>> CheckStore(Database& db) {
   return findings;
 }
 
+absl::Status CheckMeasured(Database& db, const std::string& campaign) {
+  const auto damaged = [&](const char* table, const std::string& row, const char* what) {
+    return absl::DataLossError(
+        absl::StrCat(db.path(), ": table ", table, ", row ", row, ": ", what, kRestoreRemedy));
+  };
+  for (const DigestedTable& table : kDigestedTables) {
+    RETURN_IF_ERROR(
+        db.ForEach(absl::StrCat("SELECT json_array(", table.key, ") FROM ", table.name, " WHERE ",
+                                table.of_campaign, " AND row_digest <> row_digest(", table.columns,
+                                ") LIMIT 1"),
+                   {campaign}, [&](const Row& row) {
+                     return damaged(table.name, row.Text(0), "changed since it was written");
+                   }));
+  }
+  return db.ForEach(
+      "SELECT json_array(t.cell, t.trial) FROM variants v JOIN cells c ON c.variant = v.id JOIN "
+      "trials t ON t.cell = c.id LEFT JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial "
+      "WHERE v.campaign = ?1 GROUP BY t.cell, t.trial HAVING (t.folds_done, t.images, t.top1, "
+      "t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.inferences) IS NOT (count(o.job), "
+      "sum(o.images), sum(o.top1), sum(o.top5), sum(o.golden_top1), sum(o.golden_top5), "
+      "sum(o.sdc), sum(o.due), sum(o.inferences)) LIMIT 1",
+      {campaign}, [&](const Row& row) {
+        return damaged("trials", row.Text(0), "its sums are not those of its outcomes");
+      });
+}
+
 absl::Status QuickCheck(Database& db, absl::Duration budget, const Clock& clock) {
   const absl::Duration end = clock.Monotonic() + budget;
   db.SetInterrupt([&] {

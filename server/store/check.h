@@ -18,6 +18,10 @@ namespace bitquake {
 // FailedPrecondition if the schema is not this program's; those of reading.
 absl::StatusOr<std::vector<std::string>> CheckStore(Database& db);
 
+// Whether what results of a campaign are made of is as it was written: its rows by their digests,
+// and the sums of each trial by its outcomes. Errors: DataLoss, naming the first that is not.
+absl::Status CheckMeasured(Database& db, const std::string& campaign);
+
 // The part of it that holds for any SQLite file: its pages, its indexes, the types of its values.
 absl::StatusOr<std::vector<std::string>> CheckPages(Database& db);
 

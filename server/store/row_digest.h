@@ -11,26 +11,39 @@ namespace bitquake {
 // A table whose rows carry the digest of what never changes in them, in the column row_digest.
 struct DigestedTable {
   const char* name;
-  const char* key;      // columns
-  const char* columns;  // the key's and the digested ones
+  const char* key;          // columns
+  const char* columns;      // the key's and the digested ones
+  const char* of_campaign;  // condition of the rows that results of campaign ?1 are made of
 };
+
+// Conditions of DigestedTable::of_campaign.
+inline constexpr char kOfItsVariants[] = "variant IN (SELECT id FROM variants WHERE campaign = ?1)";
+inline constexpr char kOfItsCells[] =
+    "cell IN (SELECT c.id FROM variants v JOIN cells c ON c.variant = v.id WHERE v.campaign = ?1)";
+inline constexpr char kOfItsOutcomes[] =
+    "job IN (SELECT o.job FROM variants v JOIN cells c ON c.variant = v.id JOIN outcomes o ON "
+    "o.cell = c.id WHERE v.campaign = ?1)";
 
 // What campaigns and numbers are made of. What else the store counts follows from these.
 inline constexpr DigestedTable kDigestedTables[] = {
-    {"campaigns", "id", "id, resolved"},
-    {"models", "campaign, model", "campaign, model, digest, config, tensors, chunk"},
+    {"campaigns", "id", "id, resolved", "id = ?1"},
+    {"models", "campaign, model", "campaign, model, digest, config, tensors, chunk",
+     "campaign = ?1"},
     {"cells", "id",
-     "id, variant, position, fault, granularity, granularity_index, target, bits, ber"},
+     "id, variant, position, fault, granularity, granularity_index, target, bits, ber",
+     kOfItsVariants},
     {"goldens", "variant, fold",
-     "variant, fold, job, images, top1, top5, digest, worker, device_kind, predictions, seconds"},
+     "variant, fold, job, images, top1, top5, digest, worker, device_kind, predictions, seconds",
+     kOfItsVariants},
     {"outcomes", "job",
      "job, cell, trial, fold, images, top1, top5, golden_top1, golden_top5, sdc, right_to_wrong, "
-     "wrong_to_right, due, inferences, digest, worker, device_kind, seconds"},
-    {"trials", "cell, trial", "cell, trial, flips, flips_per_bit, faults_digest"},
-    {"fold_images", "campaign, fold", "campaign, fold, images, labels"},
-    {"outcome_images", "job", "job, correct, same"},
-    {"golden_attention", "variant, fold", "variant, fold, heads, sums"},
-    {"outcome_attention", "job", "job, heads, sums"},
+     "wrong_to_right, due, inferences, digest, worker, device_kind, seconds",
+     kOfItsCells},
+    {"trials", "cell, trial", "cell, trial, flips, flips_per_bit, faults_digest", kOfItsCells},
+    {"fold_images", "campaign, fold", "campaign, fold, images, labels", "campaign = ?1"},
+    {"outcome_images", "job", "job, correct, same", kOfItsOutcomes},
+    {"golden_attention", "variant, fold", "variant, fold, heads, sums", kOfItsVariants},
+    {"outcome_attention", "job", "job, heads, sums", kOfItsOutcomes},
 };
 
 // Adds the function to a connection: an INTEGER, the first 64 bits of an XXH3-128 over types,

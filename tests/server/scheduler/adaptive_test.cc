@@ -66,6 +66,8 @@ TrialOutcomeReport Outcome(const LeaseGrant& grant, const LeasedJob& job) {
     const double lost =
         std::min(1.0, strength * (0.5 + draw)) * static_cast<double>(trial.golden_top1);
     trial.top1 = trial.golden_top1 - std::lround(lost);
+    trial.right_to_wrong = trial.sdc = std::lround(lost);
+    trial.due = 0;
     trial.top5 = trial.top1;
     trial.faults_digest =
         absl::StrCat("faults ", cell.fault, " ", cell.target, " ", cell.ber, " ", job.trial);

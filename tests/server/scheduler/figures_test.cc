@@ -87,10 +87,10 @@ TEST(Figures, ReadyWorkIsWhatAWorkerOfTheMeanSpeedNeeds) {
   // Another worker, three times as fast: the mean is twice the first one's speed.
   TestWorker second(&coordinator, "second");
   const auto others = second.Lease();
-  coordinator.Advance(absl::Seconds(2));
-  AnswerTrials(
-      second, *others,
-      15 * static_cast<int64_t>(trials->jobs.size()) / static_cast<int64_t>(others->jobs.size()));
+  const int64_t images = kFoldImages[others->jobs[0].fold];
+  coordinator.Advance(
+      absl::Seconds(static_cast<double>(images * others->jobs.size()) / (3 * speed)));
+  AnswerTrials(second, *others, images);
   const CampaignFigures both = Figures(coordinator).campaigns[0];
   EXPECT_NEAR(absl::ToDoubleSeconds(*both.ready_work),
               static_cast<double>(both.jobs_ready) * kImagesPerJob / (2 * speed), 1e-6);
@@ -175,6 +175,7 @@ TEST(Figures, CountWhatWasCommittedAndNoMore) {
   for (int i = 0; i < 2; ++i) {
     TrialOutcomeReport outcome = TestWorker::RightTrial(*trials, trials->jobs[i]);
     outcome.flips_per_bit.assign(i == 0 ? 8 : 100'000, 1);  // the second one does not fit
+    outcome.flips = outcome.flips_wanted = static_cast<int64_t>(outcome.flips_per_bit.size());
     coordinator->Report({worker.id(), trials->campaign, trials->lease, outcome},
                         [reply = replies[i].Callback()](const absl::Status& status) {
                           status.ok() ? reply(true) : reply(status);

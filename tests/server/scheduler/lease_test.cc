@@ -355,5 +355,19 @@ TEST(ListWorkers, SaysWhoIsLiveAndWhatTheyHold) {
   EXPECT_EQ((*workers)[1].leased_jobs, 0);
 }
 
+// It numbers its requests as the process before it did.
+TEST(Lease, OfAProcessThatEndedIsNotGivenToTheNextOneWhichDeliversIt) {
+  TestCoordinator coordinator;
+  TestWorker first(&coordinator, "w", "first");
+  coordinator.Submit();
+  const auto grant = first.WorkUntil(JobKind::kTrials);
+  TestWorker second(&coordinator, "w", "second", "cpu", {grant->lease});
+  for (int request = 0; request < 20; ++request) {
+    const auto again = second.AskForLease(request, absl::ZeroDuration()).Get();
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_TRUE(*again == nullptr || (*again)->lease != grant->lease) << request;
+  }
+}
+
 }  // namespace
 }  // namespace bitquake

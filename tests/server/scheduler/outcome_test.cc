@@ -82,12 +82,100 @@ TEST_P(WrongOutcomeTest, QuarantinesTheWorkerAndIsNotInTheResults) {
 
 INSTANTIATE_TEST_SUITE_P(
     Outcomes, WrongOutcomeTest,
-    testing::Values(WrongOutcome{"ImageCount", [](TrialOutcomeReport& o) { ++o.images; }, "images"},
-                    WrongOutcome{"FewerFlips", [](TrialOutcomeReport& o) { --o.flips; }, "flipped"},
-                    WrongOutcome{"FaultsDigest",
-                                 [](TrialOutcomeReport& o) { o.faults_digest = "other"; },
-                                 "fault list"}),
+    testing::Values(
+        WrongOutcome{"ImageCount", [](TrialOutcomeReport& o) { ++o.images; }, "images"},
+        WrongOutcome{"FewerFlips", [](TrialOutcomeReport& o) { --o.flips; }, "flipped"},
+        WrongOutcome{"MoreThanThereAre", [](TrialOutcomeReport& o) { o.top1 = 1'000'000; }, "top1"},
+        WrongOutcome{"Negative", [](TrialOutcomeReport& o) { o.sdc = -5; }, "sdc"},
+        WrongOutcome{"Inferences", [](TrialOutcomeReport& o) { o.inferences = o.images + 1; },
+                     "inferences"},
+        WrongOutcome{"Top1AboveTop5", [](TrialOutcomeReport& o) { o.top5 = o.top1 - 1; }, "top5"},
+        WrongOutcome{"Sum", [](TrialOutcomeReport& o) { --o.right_to_wrong; }, "right to wrong"},
+        WrongOutcome{"WrongWithoutAnotherPrediction",
+                     [](TrialOutcomeReport& o) { o.sdc = o.due = 0; }, "sdc"},
+        WrongOutcome{"GoldenCounts",
+                     [](TrialOutcomeReport& o) {
+                       --o.golden_top1;
+                       --o.right_to_wrong;
+                     },
+                     "the same golden logits"},
+        WrongOutcome{"NothingFlipped",
+                     [](TrialOutcomeReport& o) {
+                       o.flips = o.flips_wanted = 0;
+                       o.flips_per_bit.assign(8, 0);
+                     },
+                     "nothing was flipped"},
+        WrongOutcome{"FlipsPerBit",
+                     [](TrialOutcomeReport& o) {
+                       o.flips_per_bit[0] += 5;
+                       o.flips_per_bit[1] -= 5;
+                     },
+                     "flips_per_bit"}),
     [](const auto& info) { return info.param.name; });
+
+TEST(FaultsDigest, OfOneAgainstOnePausesTheCampaignAndBlamesNobody) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  const std::string id = coordinator.Submit();
+  one.AnswerAll(*one.WorkUntil(JobKind::kTrials));  // the first fold of every trial
+  TestWorker other(&coordinator, "other");
+  const auto grant = other.Lease();
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.faults_digest = "different";
+  const int64_t sums = coordinator.Query(kSums);
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Query(kSums), sums);
+  const CampaignSnapshot now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.state, "paused");
+  EXPECT_THAT(now.error, AllOf(HasSubstr("'one'"), HasSubstr("'other'"), HasSubstr("different")));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms"), 1);
+  EXPECT_EQ(Find(coordinator, "one").quarantine, "");
+  EXPECT_EQ(Find(coordinator, "other").quarantine, "");
+}
+
+TEST(FaultsDigest, OfOneAgainstItselfQuarantinesIt) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  const std::string id = coordinator.Submit();
+  one.AnswerAll(*one.WorkUntil(JobKind::kTrials));
+  const auto grant = one.Lease();
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.faults_digest = "different";
+  ASSERT_TRUE(one.Report(*grant, outcome).ok());
+  EXPECT_THAT(Find(coordinator, "one").quarantine, HasSubstr("fault list"));
+  EXPECT_EQ(coordinator.Snapshot(id).state, "running");
+}
+
+TEST(GoldenDigest, OfAJobThatWasPoisonedGivesItBackAndCountsItNoMore) {
+  SchedulerOptions options;
+  options.max_failures = 1;
+  TestCoordinator coordinator(options);
+  TestWorker one(&coordinator, "one");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  ASSERT_TRUE(one.Fail(*grant, "broken").ok());
+  const int64_t poisoned = coordinator.Snapshot(id).jobs_poisoned;
+  ASSERT_GT(poisoned, 0);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.golden_digest = "different";
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "paused");
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, poisoned - 1);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM jobs WHERE state = 'poisoned'"), poisoned - 1);
+}
+
+TEST(Probe, OfFoldsThatAreNotTheImagesQuarantinesTheWorker) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  coordinator.Submit();
+  const auto grant = worker.Lease();
+  ASSERT_EQ(grant->kind, JobKind::kProbe);
+  ProbeOutcome probe = TestWorker::RightProbe(*grant);
+  ++probe.images;
+  ASSERT_TRUE(worker.Report(*grant, probe).ok());
+  EXPECT_THAT(Find(coordinator, "w").quarantine, HasSubstr("folds"));
+}
 
 TEST(GoldenDigest, OfOneAgainstOnePausesTheCampaignAndBlamesNobody) {
   TestCoordinator coordinator;
@@ -218,6 +306,8 @@ TEST(Outcome, ASecondOneThatDiffersRaisesAnAlarmAndChangesNothing) {
 
   TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
   outcome.outcome_digest = "another";
+  outcome.sdc = outcome.right_to_wrong = outcome.golden_top1;
+  outcome.due = 0;
   outcome.top1 = 0;
   ASSERT_TRUE(other.Report(*grant, outcome).ok());
   EXPECT_EQ(coordinator.Query(kSums), sums);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -116,6 +117,22 @@ TEST_F(AuthenticatorTest, WhatIsWrongInTheFileIsSaidByLineAndNotShown) {
   EXPECT_THAT(
       std::string(Authenticator::Open({folder_.Path("tokens"), ""}, &clock_).status().message()),
       HasSubstr(folder_.Path("tokens")));
+}
+
+// As strangers who hold connections open can bring about.
+TEST_F(AuthenticatorTest, AListThatCouldNotBeReadForWantOfDescriptorsIsReadWhenThereAreSome) {
+  Write(Line("viewer", "ann", "never", "t"));
+  Open();
+  ASSERT_TRUE(authenticator_->Identify({"Bearer t", ""}).ok());
+  Write(Line("viewer", "ann", "never", "t") + Line("viewer", "bob", "never", "u"));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const absl::Status without = authenticator_->Identify({"Bearer u", ""}).status();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(without.code(), absl::StatusCode::kUnavailable) << without;
+  EXPECT_TRUE(authenticator_->Identify({"Bearer u", ""}).ok());
 }
 
 // Certificates, as the handshake hands them over.

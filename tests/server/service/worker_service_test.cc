@@ -95,6 +95,10 @@ TEST_F(WorkerServiceTest, OutcomesAreAcknowledgedAfterTheirCommit) {
     trial->set_top5(right.top5);
     trial->set_golden_top1(right.golden_top1);
     trial->set_golden_top5(right.golden_top5);
+    trial->set_sdc(right.sdc);
+    trial->set_right_to_wrong(right.right_to_wrong);
+    trial->set_due(right.due);
+    trial->add_flips_per_bit(right.flips);
     trial->set_flips(right.flips);
     trial->set_flips_wanted(right.flips_wanted);
     trial->set_faults_digest(right.faults_digest);

@@ -124,6 +124,32 @@ TEST_F(CheckTest, EachNumberThatIsChangedIsFound) {
   EXPECT_THAT(*CheckStore(*db), IsEmpty());
 }
 
+TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
+  const auto other = coordinator_.Submit(kSmallCampaign, "another");
+  absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadWrite);
+  ASSERT_TRUE(db.ok()) << db.status();
+  std::string id;
+  ASSERT_TRUE(
+      db->ForEach("SELECT id FROM campaigns ORDER BY ordinal LIMIT 1", {}, [&](const Row& row) {
+          id = row.Text(0);
+          return absl::OkStatus();
+        }).ok());
+  EXPECT_TRUE(CheckMeasured(*db, id).ok()) << CheckMeasured(*db, id);
+  for (const char* sql :
+       {"UPDATE trials SET top1 = top1 + 1", "UPDATE trials SET flips = flips + 1",
+        "UPDATE trials SET folds_done = folds_done + 1",
+        "UPDATE outcomes SET golden_top5 = golden_top5 + 1", "UPDATE cells SET ber = 0.5",
+        "UPDATE goldens SET top1 = top1 + 1", "UPDATE outcome_images SET correct = x'ff'",
+        "UPDATE outcome_attention SET sums = zeroblob(96)", "UPDATE models SET digest = 'x'",
+        "UPDATE fold_images SET labels = zeroblob(20)"}) {
+    ASSERT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
+    ASSERT_TRUE(db->RunScript(sql).ok());
+    EXPECT_EQ(CheckMeasured(*db, id).code(), absl::StatusCode::kDataLoss) << sql;
+    EXPECT_TRUE(CheckMeasured(*db, other).ok()) << sql;
+    ASSERT_TRUE(db->Run("ROLLBACK").ok());
+  }
+}
+
 // What SQLite's own check does not see.
 TEST_F(CheckTest, AFlippedBitInAStoredNumberIsFound) {
   coordinator_->Stop();  // all is in the one file

@@ -144,6 +144,24 @@ TEST(DiskFault, NothingAcknowledgedIsLostAndWorkGoesOnWhenTheDiskIsMended) {
   EXPECT_THAT(*CheckStore(*db), IsEmpty());
 }
 
+// The call that follows finds memory as the store has it, not as the transaction that failed left it.
+TEST(DiskFault, ARegistrationThatWasNotCommittedIsMadeAgain) {
+  ScratchFolder folder;
+  FaultyDisk disk(folder.Path("."));
+  TestCoordinator coordinator(SchedulerOptions{}, folder.Path("store.db"));
+  TestWorker worker(&coordinator, "w", "first");
+  const auto register_again = [&] {
+    Pending<Registration> reply;
+    coordinator->Register({"w", "second", "host", "version", "cpu"}, {}, reply.Callback());
+    return reply.Get().status();
+  };
+  disk.Break(FaultyDisk::Fault::kSync, 0);
+  EXPECT_FALSE(register_again().ok());
+  ASSERT_TRUE(disk.Mend());
+  ASSERT_TRUE(register_again().ok());
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM workers WHERE instance = 'second'"), 1);
+}
+
 TEST(DiskFault, TheServerIsNotReadyWhileItsStoreTakesNothing) {
   ScratchFolder folder;
   FaultyDisk disk(folder.Path("."));
