@@ -167,6 +167,14 @@ absl::Status CheckMeasured(Database& db, const std::string& campaign) {
                      return damaged(table.name, row.Text(0), "changed since it was written");
                    }));
   }
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT c.id FROM variants v JOIN cells c ON c.variant = v.id LEFT JOIN trials t ON t.cell = "
+      "c.id AND t.finished = 1 WHERE v.campaign = ?1 GROUP BY c.id HAVING (c.trials_done, "
+      "c.loss_sum, c.images_sum) IS NOT (count(t.trial), coalesce(sum(t.golden_top1 - t.top1), "
+      "0), coalesce(sum(t.images), 0)) LIMIT 1",
+      {campaign}, [&](const Row& row) {
+        return damaged("cells", row.Text(0), "its sums are not those of its finished trials");
+      }));
   return db.ForEach(
       "SELECT json_array(t.cell, t.trial) FROM variants v JOIN cells c ON c.variant = v.id JOIN "
       "trials t ON t.cell = c.id LEFT JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial "

@@ -220,7 +220,7 @@ class Models(Case):
         content = bytearray((model / "model.safetensors").read_bytes())
         content[-4:] = struct.pack("<f", float("nan"))
         (model / "model.safetensors").write_bytes(content)
-        file = self.write("campaign.yaml", bitquake.campaign(models=[str(model)]))
+        file = self.write("campaign.yaml", bitquake.campaign(models=[str(model)], formats=["fp32"]))
         self.told(FAILED, "a logit is NaN or infinite without any fault", "fetch model.safetensors again", "run", file, "--out", self.folder / "run")
 
     def test_targets_that_match_nothing(self):

@@ -138,6 +138,7 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
   for (const char* sql :
        {"UPDATE trials SET top1 = top1 + 1", "UPDATE trials SET flips = flips + 1",
         "UPDATE trials SET folds_done = folds_done + 1",
+        "UPDATE trials SET finished = 1 - finished",
         "UPDATE outcomes SET golden_top5 = golden_top5 + 1", "UPDATE cells SET ber = 0.5",
         "UPDATE goldens SET top1 = top1 + 1", "UPDATE outcome_images SET correct = x'ff'",
         "UPDATE outcome_attention SET sums = zeroblob(96)", "UPDATE models SET digest = 'x'",
