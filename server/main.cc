@@ -160,6 +160,7 @@ absl::Status Serve(const Flags& flags) {
 }  // namespace bitquake
 
 int main(int argc, char** argv) {
+  bitquake::KeepOpenSsl();
   bitquake::BlockTerminationSignals();
   bitquake::RaiseFileLimit();  // each worker has a connection
   // A library built without NDEBUG, as Debian's is, looks for cycles at every lock that gRPC takes.

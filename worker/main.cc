@@ -212,6 +212,7 @@ absl::Status Work(const Flags& flags) {
 }  // namespace bitquake
 
 int main(int argc, char** argv) {
+  bitquake::KeepOpenSsl();
   bitquake::PrepareProcess();
   bitquake::Flags flags;
   CLI::App app("A worker of Bitquake: quantises weights, flips bits, infers, reports.");

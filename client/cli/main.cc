@@ -6,6 +6,7 @@
 #include "client/cli/usage_error.h"
 #include "common/base/build_info.h"
 #include "common/base/output.h"
+#include "common/base/process.h"
 
 namespace {
 
@@ -51,6 +52,7 @@ int RunCommand(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bitquake::KeepOpenSsl();
   bitquake::Output output;
   const int code = RunCommand(argc, argv);
   const absl::Status printed = output.Finish();

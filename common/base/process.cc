@@ -1,5 +1,6 @@
 #include "common/base/process.h"
 
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@ void BlockTerminationSignals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
+
+void KeepOpenSsl() { OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
 
 void RaiseFileLimit() {
   rlimit limit{};

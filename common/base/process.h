@@ -13,6 +13,10 @@ namespace bitquake {
 // Blocks SIGTERM and SIGINT in this and all later threads, and ignores SIGPIPE. Call first in main.
 void BlockTerminationSignals();
 
+// OpenSSL stays whole until the process is gone: gRPC's threads may still use it while others leave
+// main. Call before anything uses it, in each program that speaks TLS.
+void KeepOpenSsl();
+
 // As many open files as the system lets this process have.
 void RaiseFileLimit();
 

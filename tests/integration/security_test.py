@@ -228,7 +228,7 @@ class Security(bitquake.Case):
         self.assertIn("does not know this token", self.finish(watch, code=FAILED))
         tokens = (self.dir / "tokens").read_text()
         self.set_aside("worker")
-        self.wait_for(lambda: re.search("reports: .*does not know this token", self.output(worker)))
+        self.wait_for(lambda: re.search("(reports|coordinator): .*does not know this token", self.output(worker)))
         # The server's list is as it was: the worker goes on.
         done = self.jobs_done(campaign)
         (self.dir / "tokens").write_text(tokens)
