@@ -130,7 +130,8 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
       workers.insert(lease.worker);
     }
   }
-  now.workers = static_cast<int>(workers.size());
+  // Of one that has ended, a lease may still wait for its worker's word.
+  now.workers = now.ended() ? 0 : static_cast<int>(workers.size());
   ASSIGN_OR_RETURN(
       const auto leased,
       db.QueryInt("SELECT count(*) FROM jobs WHERE lease IN (SELECT id FROM leases WHERE "

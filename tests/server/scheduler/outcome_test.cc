@@ -344,5 +344,24 @@ TEST(Outcome, OfAWorkerThatIsUnknownIsRefused) {
   EXPECT_EQ(reply.Get().status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST(Outcome, TheLastOfACampaignLeavesNobodyAtWorkOnIt) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit();
+  while (coordinator.Snapshot(id).state != "done") {
+    const auto grant = worker.Lease();
+    ASSERT_NE(grant, nullptr);
+    EXPECT_EQ(coordinator.Snapshot(id).workers, 1);
+    for (const LeasedJob& job : grant->jobs) {
+      ASSERT_TRUE(worker.Answer(*grant, job).ok());
+    }
+    if (coordinator.Snapshot(id).state != "done") {
+      ASSERT_TRUE(worker.Report(*grant, LeaseEnd{}).ok());
+    }
+  }
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM leases"), 1) << "its worker has not ended it";
+  EXPECT_EQ(coordinator.Snapshot(id).workers, 0);
+}
+
 }  // namespace
 }  // namespace bitquake
