@@ -115,6 +115,7 @@ class Coordinator {
     std::set<std::string> excluded;                   // campaigns that it cannot run
     std::map<std::string, double> images_per_second;  // by model
     int64_t variant = 0;                              // that it worked on last
+    int64_t last_lease_jobs = 0;
   };
   struct Waiter {
     std::string worker;

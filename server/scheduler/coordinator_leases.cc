@@ -117,6 +117,7 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
 
   const absl::Duration now = clock_->Monotonic();
   worker->variant = work->variant;
+  worker->last_lease_jobs = jobs;
   leases_[grant->lease] = {worker_id, work->campaign, grant->model, now + options_.lease, now};
   Changed(work->campaign);
   return grant;

@@ -141,7 +141,8 @@ absl::StatusOr<int64_t> Coordinator::LeaseSize(Database& db, int64_t lease,
   const int64_t jobs =
       LeaseJobs(options_, speed == worker.images_per_second.end() ? 0 : speed->second,
                 images_per_job, work.ready_in_campaign, LiveWorkers());
-  return std::min(Spread(jobs, lease, LiveWorkers()), options_.max_lease_jobs);
+  const int64_t grown = Grown(jobs, worker.last_lease_jobs, LiveWorkers());
+  return std::min(Spread(grown, lease, LiveWorkers()), options_.max_lease_jobs);
 }
 
 // Jobs for a lease, from the batch that was found and others like it: those of its fold first,

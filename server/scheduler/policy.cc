@@ -4,10 +4,15 @@
 #include <cmath>
 
 namespace bitquake {
+namespace {
+
+constexpr int64_t kJobsAtUnknownSpeed = 4;
+constexpr int kMany = 32;  // workers, which together could burden the coordinator
+
+}  // namespace
 
 int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
                   int64_t ready_jobs, int live_workers) {
-  constexpr int64_t kJobsAtUnknownSpeed = 4;
   int64_t jobs = kJobsAtUnknownSpeed;
   if (images_per_second > 0 && images_per_job > 0) {
     const absl::Duration time = std::min(options.lease_work, options.lease);
@@ -18,8 +23,12 @@ int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, dou
   return std::clamp<int64_t>(std::min(jobs, fair), 1, options.max_lease_jobs);
 }
 
+int64_t Grown(int64_t jobs, int64_t last_jobs, int live_workers) {
+  return live_workers < kMany ? jobs
+                              : std::min(jobs, std::max(2 * last_jobs, kJobsAtUnknownSpeed));
+}
+
 int64_t Spread(int64_t jobs, int64_t lease, int live_workers) {
-  constexpr int kMany = 32;
   if (live_workers < kMany) {
     return jobs;
   }

@@ -60,6 +60,18 @@ TEST(LeaseJobs, TakesAFairPartOfWhatIsReady) {
   EXPECT_EQ(LeaseJobs(Options(), 50, 25, 60, /*live_workers=*/0), 40);  // no division by none
 }
 
+TEST(Grown, IsAtMostTwiceTheLastLeaseAmongManyWorkers) {
+  EXPECT_EQ(Grown(100, 20, 32), 40);
+  EXPECT_EQ(Grown(30, 20, 32), 30);
+  EXPECT_EQ(Grown(100, 20, 31), 100);
+}
+
+TEST(Grown, BeginsAsAtAnUnknownSpeed) {
+  EXPECT_EQ(Grown(100, 0, 1000), 4);
+  EXPECT_EQ(Grown(100, 1, 1000), 4);  // after a golden pass
+  EXPECT_EQ(Grown(2, 0, 1000), 2);
+}
+
 TEST(Spread, IsAQuarterMoreOrLessAndOnAverageNeither) {
   std::set<int64_t> sizes;
   int64_t sum = 0;
