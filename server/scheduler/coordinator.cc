@@ -391,6 +391,23 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
   return number;
 }
 
+void Coordinator::CloseRequest(std::string worker, int64_t request_number, LeaseReply reply) {
+  auto grant = std::make_shared<std::unique_ptr<LeaseGrant>>();
+  writer_->Submit(
+      [this, worker = std::move(worker), request_number, grant](Database& db) {
+        return AsStep([&]() -> absl::Status {
+          ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
+          known->closed_request = request_number;
+          ASSIGN_OR_RETURN(*grant, RepeatLease(db, worker, request_number));
+          return absl::OkStatus();
+        });
+      },
+      [reply = std::move(reply), grant](const absl::Status& status) {
+        status.ok() ? reply(std::move(*grant)) : reply(status);
+      },
+      Writer::Priority::kImmediate);
+}
+
 void Coordinator::StopWaiting(int64_t waiter) {
   writer_->Submit(
       [this, waiter](Database&) {

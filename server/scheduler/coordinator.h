@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,6 +72,8 @@ class Coordinator {
   void Register(WorkerIdentity worker, std::vector<int64_t> kept, Reply<Registration> reply);
   // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
   int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait, LeaseReply reply);
+  // The lease that a request of this number was granted, or null if it has none, as from now on.
+  void CloseRequest(std::string worker, int64_t request_number, LeaseReply reply);
   // The caller is gone: replies Cancelled if it still waits.
   void StopWaiting(int64_t waiter);
   void Heartbeat(std::string worker, std::vector<int64_t> leases, Reply<HeartbeatReply> reply);
@@ -116,6 +119,7 @@ class Coordinator {
     std::map<std::string, double> images_per_second;  // by model
     int64_t variant = 0;                              // that it worked on last
     int64_t last_lease_jobs = 0;
+    int64_t closed_request = std::numeric_limits<int64_t>::min();  // and all before it
   };
   struct Waiter {
     std::string worker;

@@ -95,7 +95,7 @@ absl::StatusOr<std::unique_ptr<LeaseGrant>> Coordinator::TryLease(Database& db,
         absl::StrCat("worker '", worker_id, "' is quarantined: ", worker->quarantine));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<LeaseGrant> grant, RepeatLease(db, worker_id, request_number));
-  if (grant != nullptr) {
+  if (grant != nullptr || request_number <= worker->closed_request) {
     return grant;
   }
   ASSIGN_OR_RETURN(const std::optional<Candidate> work, FindWork(db, *worker));

@@ -24,16 +24,20 @@ class LeaseReactor final : public grpc::ServerUnaryReactor {
   LeaseReactor(Coordinator* coordinator, const v1::LeaseJobsRequest& request,
                v1::LeaseJobsResponse* response)
       : coordinator_(coordinator) {
+    auto reply = [this, response](absl::StatusOr<std::unique_ptr<LeaseGrant>> grant) {
+      if (grant.ok() && *grant != nullptr) {
+        *response->mutable_lease() = ToProto(**grant);
+      }
+      Finish(ToGrpc(grant.status()));
+    };
+    if (request.close()) {
+      coordinator_->CloseRequest(request.worker_id(), request.request_number(), std::move(reply));
+      return;
+    }
     const absl::Duration wait =
         std::clamp(absl::Seconds(request.wait_seconds()), absl::ZeroDuration(), kLongestWait);
-    waiter_ =
-        coordinator_->Lease(request.worker_id(), request.request_number(), wait,
-                            [this, response](absl::StatusOr<std::unique_ptr<LeaseGrant>> grant) {
-                              if (grant.ok() && *grant != nullptr) {
-                                *response->mutable_lease() = ToProto(**grant);
-                              }
-                              Finish(ToGrpc(grant.status()));
-                            });
+    waiter_ = coordinator_->Lease(request.worker_id(), request.request_number(), wait,
+                                  std::move(reply));
   }
 
   void OnCancel() override { coordinator_->StopWaiting(waiter_); }

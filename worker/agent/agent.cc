@@ -1,5 +1,6 @@
 #include "worker/agent/agent.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -169,11 +170,10 @@ absl::Status Agent::Register() {
   return absl::OkStatus();
 }
 
-absl::Status Agent::LeaseOnce(bool* registered, int64_t request_number,
-                              v1::LeaseJobsResponse* response) {
-  if (!*registered) {
+absl::Status Agent::LeaseOnce(Wish& wish, v1::LeaseJobsResponse* response) {
+  if (!wish.registered) {
     RETURN_IF_ERROR(Register());
-    *registered = true;
+    wish.registered = true;
   }
   if (!outcomes_.AwaitRoom()) {
     return absl::CancelledError("draining");
@@ -181,33 +181,54 @@ absl::Status Agent::LeaseOnce(bool* registered, int64_t request_number,
   v1::LeaseJobsRequest request;
   request.set_worker_id(options_.worker_id);
   // A call whose answer was lost is repeated under its number and gets the same lease.
-  request.set_request_number(request_number);
+  request.set_request_number(wish.number);
   request.set_wait_seconds(absl::ToDoubleSeconds(options_.lease_wait));
   const absl::Status status =
       FromGrpc(Cancellable(options_.lease_wait + kCallTime, [&](grpc::ClientContext* context) {
+        wish.asked = true;
         return stub_->LeaseJobs(context, request, response);
       }));
-  *registered = !absl::IsNotFound(status);
+  wish.registered = !absl::IsNotFound(status);
+  if (status.ok()) {
+    wish.asked = false;
+    ++wish.number;
+  }
   return status;
+}
+
+void Agent::Close(const Wish& wish, absl::Duration patience) {
+  v1::LeaseJobsRequest request;
+  request.set_worker_id(options_.worker_id);
+  request.set_request_number(wish.number);
+  request.set_close(true);
+  v1::LeaseJobsResponse response;
+  grpc::ClientContext context;
+  SetDeadline(context, std::min(patience, kCallTime));
+  const absl::Status status = FromGrpc(stub_->LeaseJobs(&context, request, &response));
+  if (!status.ok()) {
+    spdlog::warn("coordinator: {}; a lease that it may have granted ends by itself",
+                 std::string(status.message()));
+  } else if (response.has_lease()) {
+    spdlog::info("lease {} is handed back, which came too late", response.lease().lease_id());
+    outcomes_.Send(EndOf(response.lease()));
+  }
 }
 
 absl::Status Agent::Run() {
   Backoff backoff({}, RandomNumber());
   heartbeats_ = std::thread([this] { HeartbeatLoop(); });
-  bool registered = false;
-  int64_t request_number = 0;
+  Wish wish;
   while (!draining()) {
     v1::LeaseJobsResponse response;
-    absl::Status status = LeaseOnce(&registered, request_number, &response);
+    absl::Status status = LeaseOnce(wish, &response);
     if (status.ok()) {
       backoff.Reset();
-      ++request_number;
       if (response.has_lease()) {
         RunLease(response.lease());
       }
     }
     // A worker that was let in before waits for credentials that are renewed.
-    const bool unknown = absl::IsUnauthenticated(status) && request_number == 0;
+    const bool unknown = absl::IsUnauthenticated(status) && wish.number == 0;
     if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) ||
         absl::IsInvalidArgument(status) || unknown) {
       absl::MutexLock lock(&mutex_);
@@ -228,6 +249,9 @@ absl::Status Agent::Run() {
   {
     absl::MutexLock lock(&mutex_);
     patience = refused_ ? absl::ZeroDuration() : deadline_ - SystemClock().Monotonic();
+  }
+  if (wish.asked && patience > absl::ZeroDuration()) {
+    Close(wish, patience);
   }
   if (!outcomes_.AwaitUnacknowledged(0, patience)) {
     spdlog::warn("{} reports are not acknowledged in time; they stay in the spool",

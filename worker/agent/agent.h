@@ -57,8 +57,16 @@ class Agent {
 
  private:
   absl::Status Register();
+  // What it asks the coordinator for.
+  struct Wish {
+    bool registered = false;
+    int64_t number = 0;
+    bool asked = false;  // and not answered yet
+  };
   // Registers if need be, waits for room, and leases; the status of what failed.
-  absl::Status LeaseOnce(bool* registered, int64_t request_number, v1::LeaseJobsResponse* response);
+  absl::Status LeaseOnce(Wish& wish, v1::LeaseJobsResponse* response);
+  // Hands back the lease that the wish may have been granted without this worker's hearing of it.
+  void Close(const Wish& wish, absl::Duration patience);
   void HeartbeatLoop();
   void Heartbeat();
   void RunLease(const v1::Lease& lease);

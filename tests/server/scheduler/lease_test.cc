@@ -188,6 +188,43 @@ TEST(WaitingLease, IsNullAtItsDeadlineAndNotBefore) {
   EXPECT_EQ(*grant, nullptr);
 }
 
+TEST(CloseRequest, TellsOfItsLeaseAndKeepsOthersFromIt) {
+  TestCoordinator coordinator;
+  coordinator.Submit();
+  TestWorker worker(&coordinator, "w");
+  const auto granted = worker.AskForLease(7, absl::ZeroDuration()).Get();
+  ASSERT_TRUE(granted.ok()) << granted.status();
+  ASSERT_NE(*granted, nullptr);
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest(worker.id(), 7, closed.Callback());
+  const auto again = closed.Get();
+  ASSERT_TRUE(again.ok()) << again.status();
+  ASSERT_NE(*again, nullptr);
+  EXPECT_EQ((*again)->lease, (*granted)->lease);
+}
+
+TEST(CloseRequest, GrantsNothingToItFromThenOn) {
+  TestCoordinator coordinator;
+  coordinator.Submit();
+  TestWorker worker(&coordinator, "w");
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest(worker.id(), 7, closed.Callback());
+  const auto nothing = closed.Get();
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_EQ(*nothing, nullptr);
+  const auto late = worker.AskForLease(7, absl::ZeroDuration()).Get();  // overtaken by the above
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_EQ(*late, nullptr);
+  EXPECT_NE(*worker.AskForLease(8, absl::ZeroDuration()).Get(), nullptr);
+}
+
+TEST(CloseRequest, OfAWorkerThatIsNotKnownIsAnError) {
+  TestCoordinator coordinator;
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest("nobody", 7, closed.Callback());
+  EXPECT_EQ(closed.Get().status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST(WaitingLease, IsCancelledWhenTheCallerGoesAway) {
   TestCoordinator coordinator;
   TestWorker worker(&coordinator, "w");

@@ -375,6 +375,26 @@ TEST_F(AgentTest, DrainEndsALongPoll) {
   EXPECT_TRUE(ended_.Pop(absl::Seconds(20)).ok());
 }
 
+TEST_F(AgentTest, DrainHandsBackALeaseWhoseGrantCrossedIt) {
+  Start(/*grace=*/absl::Seconds(60));
+  Registered();
+  const auto poll = server_->leases.Pop();
+  agent_->Drain();
+  const auto close = server_->leases.Pop();
+  EXPECT_TRUE(close->request().close());
+  EXPECT_EQ(close->request().request_number(), poll->request().request_number());
+  v1::LeaseJobsResponse response;
+  *response.mutable_lease() = ProbeLease();
+  close->Reply(response);
+  const auto stream = server_->streams.Pop();
+  const v1::OutcomeReport end = stream->NextOfAll();
+  ExpectOfLease(end);
+  EXPECT_TRUE(end.has_lease_end());
+  EXPECT_TRUE(ended_.empty());
+  stream->Acknowledge(end.sequence());
+  EXPECT_TRUE(ended_.Pop().ok());
+}
+
 TEST_F(AgentTest, AWorkerThatIsNotKnownRegistersAgainAsTheSameProcess) {
   Start();
   const std::string instance = Registered(/*lease_seconds=*/0.03).instance();
