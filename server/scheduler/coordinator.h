@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -135,12 +136,14 @@ class Coordinator {
     std::string worker;
     LeaseListener ended;
   };
-  // The widest cell of a campaign, when that was looked up, and how long it took.
-  struct KnownWorst {
-    bool has_worst = false;
-    WorstCell worst;
+  // What is looked up in all of a campaign's cells and jobs, when that was, and how long it took.
+  struct Overview {
+    int64_t cells = 0;
+    std::vector<std::string> poison_errors;  // the last ones
+    std::optional<WorstCell> worst;          // the widest
     absl::Duration found_at;
     absl::Duration took;
+    std::tuple<bool, int64_t, int64_t> at;  // whether it had ended; jobs done and poisoned
   };
   // Images done at some moments lately, oldest first.
   using SpeedSamples = std::vector<std::pair<absl::Duration, int64_t>>;
@@ -302,8 +305,10 @@ class Coordinator {
   absl::Status DropOpenJobs(Database& db, const std::string& campaign);
   absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
   // Of a running campaign, not looked up again before that would take a twentieth of the time.
-  absl::Status SetWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
-  absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
+  // Of a campaign that goes on, at times that of a moment ago.
+  absl::StatusOr<const Overview*> OverviewOf(Database& db, const CampaignSnapshot& snapshot);
+  absl::StatusOr<Overview> LookOver(Database& db, const CampaignSnapshot& snapshot);
+  absl::StatusOr<std::optional<WorstCell>> FindWorstCell(Database& db, const std::string& campaign);
   void MeasureSpeed(CampaignSnapshot& now);
   absl::StatusOr<const Campaign*> CachedCampaign(Database& db, const std::string& id);
   void NotifyWatchers(Database& db);
@@ -336,7 +341,7 @@ class Coordinator {
   std::set<std::string> changed_;                  // campaigns, since watchers were told
   absl::Duration watchers_told_ = -absl::InfiniteDuration();
   std::map<std::string, SpeedSamples> speeds_;               // by campaign
-  std::map<std::string, KnownWorst> worst_;                  // by campaign
+  std::map<std::string, Overview> overviews_;                // by campaign
   std::map<std::string, Campaign> campaigns_;                // parsed, by id
   std::map<std::string, std::unique_ptr<TrialPlan>> plans_;  // by campaign
   std::set<std::string> plans_used_;                         // by the steps under way

@@ -138,23 +138,11 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
                   "campaign = ?)",
                   {campaign}));
   now.jobs_leased = leased.value_or(0);
-  ASSIGN_OR_RETURN(
-      const auto cells,
-      db.QueryInt("SELECT count(*) FROM cells WHERE variant IN (SELECT id FROM variants "
-                  "WHERE campaign = ?)",
-                  {campaign}));
-  now.cells = cells.value_or(0);
-  if (now.jobs_poisoned > 0) {
-    RETURN_IF_ERROR(
-        db.ForEach("SELECT error FROM jobs WHERE state = 'poisoned' AND batch IN (SELECT id FROM "
-                   "batches WHERE "
-                   "campaign = ?) ORDER BY id DESC LIMIT 10",
-                   {campaign}, [&](const Row& row) {
-                     now.poison_errors.push_back(row.Text(0));
-                     return absl::OkStatus();
-                   }));
-  }
-  RETURN_IF_ERROR(SetWorstCell(db, campaign, now));
+  ASSIGN_OR_RETURN(const Overview* overview, OverviewOf(db, now));
+  now.cells = overview->cells;
+  now.poison_errors = overview->poison_errors;
+  now.has_worst = overview->worst.has_value();
+  now.worst = overview->worst.value_or(WorstCell());
   ASSIGN_OR_RETURN(now.jobs_expected, ExpectedJobs(db, now));
   MeasureSpeed(now);
   return now;
@@ -187,33 +175,59 @@ void Coordinator::MeasureSpeed(CampaignSnapshot& now) {
   }
 }
 
-absl::Status Coordinator::SetWorstCell(Database& db, const std::string& campaign,
-                                       CampaignSnapshot& now) {
-  if (now.ended()) {
-    worst_.erase(campaign);
-    return FindWorstCell(db, campaign, now);
-  }
+absl::StatusOr<const Coordinator::Overview*> Coordinator::OverviewOf(Database& db,
+                                                                     const CampaignSnapshot& now) {
   constexpr int kShare = 20;
   const absl::Duration start = clock_->Monotonic();
-  const auto known = worst_.find(campaign);
-  if (known != worst_.end() && start < known->second.found_at + kShare * known->second.took) {
-    now.has_worst = known->second.has_worst;
-    now.worst = known->second.worst;
-    return absl::OkStatus();
+  const std::tuple at(now.ended(), now.jobs_done, now.jobs_poisoned);
+  const auto known = overviews_.find(now.id);
+  if (known != overviews_.end()) {
+    const Overview& last = known->second;
+    if (last.at == at && now.ended()) {
+      return &last;
+    }
+    if (!now.ended() && start < last.found_at + kShare * last.took) {
+      return &last;
+    }
   }
-  RETURN_IF_ERROR(FindWorstCell(db, campaign, now));
-  worst_[campaign] = {now.has_worst, now.worst, start, clock_->Monotonic() - start};
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(Overview overview, LookOver(db, now));
+  overview.found_at = start;
+  overview.took = clock_->Monotonic() - start;
+  overview.at = at;
+  return &(overviews_[now.id] = std::move(overview));
 }
 
-absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaign,
-                                        CampaignSnapshot& now) {
+absl::StatusOr<Coordinator::Overview> Coordinator::LookOver(Database& db,
+                                                            const CampaignSnapshot& now) {
+  Overview overview;
+  ASSIGN_OR_RETURN(
+      const auto cells,
+      db.QueryInt("SELECT count(*) FROM cells WHERE variant IN (SELECT id FROM variants "
+                  "WHERE campaign = ?)",
+                  {now.id}));
+  overview.cells = cells.value_or(0);
+  if (now.jobs_poisoned > 0) {
+    RETURN_IF_ERROR(db.ForEach(
+        "SELECT error FROM jobs WHERE state = 'poisoned' AND batch IN (SELECT id FROM batches "
+        "WHERE campaign = ?) ORDER BY id DESC LIMIT 10",
+        {now.id}, [&](const Row& row) {
+          overview.poison_errors.push_back(row.Text(0));
+          return absl::OkStatus();
+        }));
+  }
+  ASSIGN_OR_RETURN(overview.worst, FindWorstCell(db, now.id));
+  return overview;
+}
+
+absl::StatusOr<std::optional<WorstCell>> Coordinator::FindWorstCell(Database& db,
+                                                                    const std::string& campaign) {
   // The variance of the trials' losses is taken as if all had the mean number of images, cells are
   // ranked without Student's factor, and the half-width is Student's but for Bernstein's: the
   // results themselves, and an adaptive campaign's decisions, are computed from the trials.
   ASSIGN_OR_RETURN(const Campaign* parsed, CachedCampaign(db, campaign));
   const TrialDesign design = parsed->trials;
-  return db.ForEach(
+  std::optional<WorstCell> worst;
+  RETURN_IF_ERROR(db.ForEach(
       "SELECT v.model, v.format, c.target, c.ber, c.trials_done, c.loss_sum, c.loss_square_sum, "
       "c.images_sum FROM cells c JOIN variants v ON v.id = c.variant WHERE v.campaign = ? AND "
       "c.trials_done >= 2 ORDER BY (c.loss_square_sum - c.loss_sum * 1.0 * c.loss_sum / "
@@ -224,16 +238,16 @@ absl::Status Coordinator::FindWorstCell(Database& db, const std::string& campaig
         const double variance =
             (row.Double(6) - row.Double(5) * row.Double(5) / trials) / (trials - 1);
         const double images_per_trial = row.Double(7) / trials;
-        now.has_worst = true;
         const double to_pp = 100 / images_per_trial;
         const double variance_pp = std::max(0.0, variance) * to_pp * to_pp;
         const double half_width =
             design.interval == IntervalMethod::kBernstein
                 ? BernsteinHalfWidth(variance_pp, row.Int(4), /*range=*/100, design.confidence)
                 : StudentHalfWidth(variance_pp, row.Int(4), design.confidence);
-        now.worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3), half_width};
+        worst = {row.Text(0), row.Text(1), row.Text(2), row.Double(3), half_width};
         return absl::OkStatus();
-      });
+      }));
+  return worst;
 }
 
 void Coordinator::NotifyWatchers(Database& db) {
