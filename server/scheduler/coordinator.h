@@ -230,9 +230,9 @@ class Coordinator {
                                           const TrialOutcomeReport& trial);
   absl::StatusOr<bool> AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
                                             const JobRow& job, const StartedTrial& started,
-                                            const std::string& digest);
+                                            const TrialOutcomeReport& trial);
   absl::StatusOr<bool> AgreesWithGolden(Database& db, const bitquake::Report& report,
-                                        const JobRow& job, const std::string& digest);
+                                        const JobRow& job, const TrialOutcomeReport& trial);
   absl::Status CountDuplicate(Database& db, const bitquake::Report& report, int64_t job,
                               const std::string& digest);
   // Of an outcome, `run` of whose images went through the network: those measure speed.

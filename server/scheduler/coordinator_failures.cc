@@ -78,6 +78,15 @@ absl::Status Coordinator::FailJob(Database& db, const JobRow& job, const std::st
 }
 
 absl::Status Coordinator::GiveBack(Database& db, const JobRow& job, const std::string& error) {
+  if (job.state == "poisoned") {
+    // A campaign that ended without it is not begun again.
+    ASSIGN_OR_RETURN(
+        const auto ended,
+        db.QueryInt("SELECT finished_unix_ms > 0 FROM campaigns WHERE id = ?", {job.campaign}));
+    if (ended.value_or(0) != 0) {
+      return absl::OkStatus();
+    }
+  }
   RETURN_IF_ERROR(db.Run("UPDATE jobs SET state = 'ready', lease = NULL, error = ? WHERE id = ?",
                          {error, job.job}));
   work_may_be_ready_ = true;

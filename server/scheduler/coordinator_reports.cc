@@ -236,16 +236,27 @@ absl::Status Coordinator::ApplyGolden(Database& db, const bitquake::Report& repo
 struct Coordinator::StartedTrial {
   int64_t folds_done = 0;
   std::string faults_digest;
+  int64_t flips = 0;
+  std::string flips_per_bit;  // as stored
 };
+
+namespace {
+
+std::string StoredFlips(const TrialOutcomeReport& trial) {
+  return nlohmann::json(trial.flips_per_bit).dump();
+}
+
+}  // namespace
 
 absl::StatusOr<Coordinator::StartedTrial> Coordinator::FindTrial(Database& db, const JobRow& job) {
   StartedTrial started;
-  RETURN_IF_ERROR(
-      db.ForEach("SELECT folds_done, faults_digest FROM trials WHERE cell = ? AND trial = ?",
-                 {job.cell, job.trial}, [&](const Row& row) {
-                   started = {row.Int(0), row.Text(1)};
-                   return absl::OkStatus();
-                 }));
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT folds_done, faults_digest, flips, flips_per_bit FROM trials WHERE cell = ? "
+      "AND trial = ?",
+      {job.cell, job.trial}, [&](const Row& row) {
+        started = {row.Int(0), row.Text(1), row.Int(2), row.Text(3)};
+        return absl::OkStatus();
+      }));
   return started;
 }
 
@@ -264,22 +275,22 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   if (!wrong.empty()) {
     return wrong;
   }
-  ASSIGN_OR_RETURN(const PinnedGolden* golden, GoldenOf(db, job.variant, job.fold));
-  if (golden != nullptr && golden->digest == trial.golden_digest &&
-      (golden->top1 != trial.golden_top1 || golden->top5 != trial.golden_top5)) {
-    return absl::StrCat("golden_top1 ", trial.golden_top1, " and golden_top5 ", trial.golden_top5,
-                        "; the same golden logits had ", golden->top1, " and ", golden->top5);
-  }
   return WhatIsWrongWithDetails(db, job, trial);
 }
 
-// The folds of a trial have one fault list. Two workers that agree outvote a third; of two that
-// differ nobody knows which is right, so the campaign pauses for a person to look.
+// The folds of a trial have one fault list, with one count of flips. Two workers that agree outvote
+// a third; of two that differ nobody knows which is right, so the campaign pauses for a person to
+// look.
 absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
                                                        const JobRow& job,
                                                        const StartedTrial& started,
-                                                       const std::string& digest) {
-  if (started.folds_done == 0 || started.faults_digest == digest) {
+                                                       const TrialOutcomeReport& trial) {
+  const auto list = [](const std::string& digest, int64_t flips, const std::string& per_bit) {
+    return absl::StrCat(digest, " of ", flips, " flips ", per_bit);
+  };
+  const std::string first = list(started.faults_digest, started.flips, started.flips_per_bit);
+  const std::string now = list(trial.faults_digest, trial.flips, StoredFlips(trial));
+  if (started.folds_done == 0 || first == now) {
     return true;
   }
   int64_t workers = 0;
@@ -292,8 +303,8 @@ absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitqu
         return absl::OkStatus();
       }));
   const std::string what =
-      absl::StrCat("fault list ", digest, " of worker '", report.worker, "' in fold ", job.fold,
-                   "; another fold of the trial had ", started.faults_digest, " on '", other, "'");
+      absl::StrCat("fault list ", now, " on worker '", report.worker, "' in fold ", job.fold,
+                   "; another fold of the trial had ", first, " on '", other, "'");
   if (workers > 1 || other == report.worker) {
     RETURN_IF_ERROR(Distrust(db, report, job, what));
     return false;
@@ -307,16 +318,23 @@ absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitqu
   return false;
 }
 
-// Golden logits are compared among workers of one device kind. Two that agree outvote a third; of
+// Golden logits are compared among workers of one device kind, what was counted from the same
+// logits among all. Two that agree outvote a third; of
 // two that differ nobody knows which is right, so the campaign pauses for a person to look.
 absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake::Report& report,
-                                                   const JobRow& job, const std::string& digest) {
+                                                   const JobRow& job,
+                                                   const TrialOutcomeReport& trial) {
   ASSIGN_OR_RETURN(const PinnedGolden* golden, GoldenOf(db, job.variant, job.fold));
-  if (golden == nullptr || golden->device_kind != workers_[report.worker].identity.device_kind) {
+  if (golden == nullptr) {
     return true;
   }
   const PinnedGolden pinned = *golden;
-  if (pinned.digest == digest) {
+  const bool same_logits = pinned.digest == trial.golden_digest;
+  const bool same_counts = pinned.top1 == trial.golden_top1 && pinned.top5 == trial.golden_top5;
+  if (!same_logits && pinned.device_kind != workers_[report.worker].identity.device_kind) {
+    return true;
+  }
+  if (same_logits && same_counts) {
     if (!pinned.confirmed && pinned.worker != report.worker) {
       RETURN_IF_ERROR(db.Run("UPDATE goldens SET confirmed = 1 WHERE variant = ? AND fold = ?",
                              {job.variant, job.fold}));
@@ -325,8 +343,13 @@ absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake:
     return true;
   }
   const std::string what =
-      absl::StrCat("golden logits of fold ", job.fold, " differ: ", digest, " on worker '",
-                   report.worker, "', ", pinned.digest, " on '", pinned.worker, "'");
+      same_logits ? absl::StrCat("golden_top1 ", trial.golden_top1, " and golden_top5 ",
+                                 trial.golden_top5, " of fold ", job.fold, " on worker '",
+                                 report.worker, "'; the same golden logits had ", pinned.top1,
+                                 " and ", pinned.top5, " on '", pinned.worker, "'")
+                  : absl::StrCat("golden logits of fold ", job.fold,
+                                 " differ: ", trial.golden_digest, " on worker '", report.worker,
+                                 "', ", pinned.digest, " on '", pinned.worker, "'");
   if (pinned.confirmed || pinned.worker == report.worker) {
     RETURN_IF_ERROR(Distrust(db, report, job, what));
     return false;
@@ -355,10 +378,9 @@ absl::Status Coordinator::ApplyTrial(Database& db, const bitquake::Report& repor
     Forget();
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(bool agrees,
-                   AgreesWithOtherFolds(db, report, *job, started, trial.faults_digest));
+  ASSIGN_OR_RETURN(bool agrees, AgreesWithOtherFolds(db, report, *job, started, trial));
   if (agrees) {
-    ASSIGN_OR_RETURN(agrees, AgreesWithGolden(db, report, *job, trial.golden_digest));
+    ASSIGN_OR_RETURN(agrees, AgreesWithGolden(db, report, *job, trial));
   }
   if (!agrees) {
     Forget();
@@ -394,13 +416,13 @@ absl::Status Coordinator::AddToTrial(Database& db, const JobRow& job, const Star
       FoldsOfTrial(*campaign, static_cast<int>(facts->fold_sizes.size()), job.trial).size();
   const bool finished = started.folds_done + 1 == static_cast<int64_t>(wanted);
   if (started.folds_done == 0) {
-    RETURN_IF_ERROR(db.Run(
-        "INSERT INTO trials (cell, trial, folds_done, finished, images, top1, top5, "
-        "golden_top1, golden_top5, sdc, due, inferences, flips, flips_per_bit, "
-        "faults_digest) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        {job.cell, job.trial, finished, outcome.images, outcome.top1, outcome.top5,
-         outcome.golden_top1, outcome.golden_top5, outcome.sdc, outcome.due, outcome.inferences,
-         outcome.flips, nlohmann::json(outcome.flips_per_bit).dump(), outcome.faults_digest}));
+    RETURN_IF_ERROR(
+        db.Run("INSERT INTO trials (cell, trial, folds_done, finished, images, top1, top5, "
+               "golden_top1, golden_top5, sdc, due, inferences, flips, flips_per_bit, "
+               "faults_digest) VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               {job.cell, job.trial, finished, outcome.images, outcome.top1, outcome.top5,
+                outcome.golden_top1, outcome.golden_top5, outcome.sdc, outcome.due,
+                outcome.inferences, outcome.flips, StoredFlips(outcome), outcome.faults_digest}));
   } else {
     RETURN_IF_ERROR(db.Run(
         "UPDATE trials SET folds_done = folds_done + 1, finished = ?, images = images + ?, "

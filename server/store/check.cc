@@ -112,6 +112,45 @@ absl::Status AddPragma(Database& db, const std::string& pragma, Findings& findin
   });
 }
 
+absl::Status Damaged(Database& db, const char* table, const std::string& row, const char* what) {
+  return absl::DataLossError(
+      absl::StrCat(db.path(), ": table ", table, ", row ", row, ": ", what, kRestoreRemedy));
+}
+
+// For conditions on one campaign or trial.
+constexpr char kIt[] = "WITH it(campaign, cell, trial) AS (VALUES (?1, ?2, ?3)) ";
+
+// The digests of the rows that a condition names.
+absl::Status CheckRows(Database& db, const char* DigestedTable::*condition,
+                       const std::string& campaign, int64_t cell = 0, uint32_t trial = 0) {
+  for (const DigestedTable& table : kDigestedTables) {
+    RETURN_IF_ERROR(
+        db.ForEach(absl::StrCat(kIt, "SELECT json_array(", table.key, ") FROM ", table.name,
+                                " WHERE ", table.*condition, " AND row_digest <> row_digest(",
+                                table.columns, ") LIMIT 1"),
+                   {campaign, cell, trial}, [&](const Row& row) {
+                     return Damaged(db, table.name, row.Text(0), "changed since it was written");
+                   }));
+  }
+  return absl::OkStatus();
+}
+
+// The sums of the trials that a condition names.
+absl::Status CheckSums(Database& db, const char* condition, const std::string& campaign,
+                       int64_t cell = 0, uint32_t trial = 0) {
+  return db.ForEach(
+      absl::StrCat(kIt, "SELECT json_array(t.cell, t.trial) FROM (SELECT * FROM trials WHERE ",
+                   condition,
+                   ") t LEFT JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial GROUP BY "
+                   "t.cell, t.trial HAVING (t.folds_done, t.images, t.top1, t.top5, t.golden_top1, "
+                   "t.golden_top5, t.sdc, t.due, t.inferences) IS NOT (count(o.job), "
+                   "sum(o.images), sum(o.top1), sum(o.top5), sum(o.golden_top1), "
+                   "sum(o.golden_top5), sum(o.sdc), sum(o.due), sum(o.inferences)) LIMIT 1"),
+      {campaign, cell, trial}, [&](const Row& row) {
+        return Damaged(db, "trials", row.Text(0), "its sums are not those of its outcomes");
+      });
+}
+
 // A damaged page may end a statement: that is a finding, too.
 absl::Status DataLossIsAFinding(const absl::Status& status, Findings& findings) {
   if (absl::IsDataLoss(status)) {
@@ -154,19 +193,10 @@ absl::StatusOr<std::vector<std::string>> CheckStore(Database& db) {
 }
 
 absl::Status CheckMeasured(Database& db, const std::string& campaign) {
+  RETURN_IF_ERROR(CheckRows(db, &DigestedTable::of_campaign, campaign));
   const auto damaged = [&](const char* table, const std::string& row, const char* what) {
-    return absl::DataLossError(
-        absl::StrCat(db.path(), ": table ", table, ", row ", row, ": ", what, kRestoreRemedy));
+    return Damaged(db, table, row, what);
   };
-  for (const DigestedTable& table : kDigestedTables) {
-    RETURN_IF_ERROR(
-        db.ForEach(absl::StrCat("SELECT json_array(", table.key, ") FROM ", table.name, " WHERE ",
-                                table.of_campaign, " AND row_digest <> row_digest(", table.columns,
-                                ") LIMIT 1"),
-                   {campaign}, [&](const Row& row) {
-                     return damaged(table.name, row.Text(0), "changed since it was written");
-                   }));
-  }
   RETURN_IF_ERROR(db.ForEach(
       "SELECT c.id FROM variants v JOIN cells c ON c.variant = v.id LEFT JOIN trials t ON t.cell = "
       "c.id AND t.finished = 1 WHERE v.campaign = ?1 GROUP BY c.id HAVING (c.trials_done, "
@@ -175,16 +205,12 @@ absl::Status CheckMeasured(Database& db, const std::string& campaign) {
       {campaign}, [&](const Row& row) {
         return damaged("cells", row.Text(0), "its sums are not those of its finished trials");
       }));
-  return db.ForEach(
-      "SELECT json_array(t.cell, t.trial) FROM variants v JOIN cells c ON c.variant = v.id JOIN "
-      "trials t ON t.cell = c.id LEFT JOIN outcomes o ON o.cell = t.cell AND o.trial = t.trial "
-      "WHERE v.campaign = ?1 GROUP BY t.cell, t.trial HAVING (t.folds_done, t.images, t.top1, "
-      "t.top5, t.golden_top1, t.golden_top5, t.sdc, t.due, t.inferences) IS NOT (count(o.job), "
-      "sum(o.images), sum(o.top1), sum(o.top5), sum(o.golden_top1), sum(o.golden_top5), "
-      "sum(o.sdc), sum(o.due), sum(o.inferences)) LIMIT 1",
-      {campaign}, [&](const Row& row) {
-        return damaged("trials", row.Text(0), "its sums are not those of its outcomes");
-      });
+  return CheckSums(db, kOfItsCells, campaign);
+}
+
+absl::Status CheckTrial(Database& db, const std::string& campaign, int64_t cell, uint32_t trial) {
+  RETURN_IF_ERROR(CheckRows(db, &DigestedTable::of_trial, campaign, cell, trial));
+  return CheckSums(db, kOfTrial, campaign, cell, trial);
 }
 
 absl::Status QuickCheck(Database& db, absl::Duration budget, const Clock& clock) {

@@ -1,6 +1,7 @@
 // Whether a store is what it was when it was written.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ absl::StatusOr<std::vector<std::string>> CheckStore(Database& db);
 // Whether what results of a campaign are made of is as it was written: its rows by their digests,
 // and the sums of each trial by its outcomes. Errors: DataLoss, naming the first that is not.
 absl::Status CheckMeasured(Database& db, const std::string& campaign);
+
+// The same of the rows of one trial. `cell` is the cell's id.
+absl::Status CheckTrial(Database& db, const std::string& campaign, int64_t cell, uint32_t trial);
 
 // The part of it that holds for any SQLite file: its pages, its indexes, the types of its values.
 absl::StatusOr<std::vector<std::string>> CheckPages(Database& db);

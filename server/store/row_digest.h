@@ -14,6 +14,7 @@ struct DigestedTable {
   const char* key;          // columns
   const char* columns;      // the key's and the digested ones
   const char* of_campaign;  // condition of the rows that results of campaign ?1 are made of
+  const char* of_trial;     // of those that the trial in `it` (campaign, cell, trial) is made of
 };
 
 // Conditions of DigestedTable::of_campaign.
@@ -24,26 +25,36 @@ inline constexpr char kOfItsOutcomes[] =
     "job IN (SELECT o.job FROM variants v JOIN cells c ON c.variant = v.id JOIN outcomes o ON "
     "o.cell = c.id WHERE v.campaign = ?1)";
 
+inline constexpr char kOfItsCampaign[] = "campaign = ?1";
+inline constexpr char kOfVariantOfCell[] =
+    "variant = (SELECT variant FROM cells WHERE id = (SELECT cell FROM it))";
+inline constexpr char kOfTrial[] = "(cell, trial) = (SELECT cell, trial FROM it)";
+inline constexpr char kOfOutcomesOfTrial[] =
+    "job IN (SELECT job FROM outcomes WHERE (cell, trial) = (SELECT cell, trial FROM it))";
+
 // What campaigns and numbers are made of. What else the store counts follows from these.
 inline constexpr DigestedTable kDigestedTables[] = {
-    {"campaigns", "id", "id, resolved", "id = ?1"},
-    {"models", "campaign, model", "campaign, model, digest, config, tensors, chunk",
-     "campaign = ?1"},
+    {"campaigns", "id", "id, resolved", "id = ?1", "id = ?1"},
+    {"models", "campaign, model", "campaign, model, digest, config, tensors, chunk", kOfItsCampaign,
+     kOfItsCampaign},
     {"cells", "id",
      "id, variant, position, fault, granularity, granularity_index, target, bits, ber",
-     kOfItsVariants},
+     kOfItsVariants, "id = (SELECT cell FROM it)"},
     {"goldens", "variant, fold",
      "variant, fold, job, images, top1, top5, digest, worker, device_kind, predictions, seconds",
-     kOfItsVariants},
+     kOfItsVariants, kOfVariantOfCell},
     {"outcomes", "job",
      "job, cell, trial, fold, images, top1, top5, golden_top1, golden_top5, sdc, right_to_wrong, "
      "wrong_to_right, due, inferences, digest, worker, device_kind, seconds",
-     kOfItsCells},
-    {"trials", "cell, trial", "cell, trial, flips, flips_per_bit, faults_digest", kOfItsCells},
-    {"fold_images", "campaign, fold", "campaign, fold, images, labels", "campaign = ?1"},
-    {"outcome_images", "job", "job, correct, same", kOfItsOutcomes},
-    {"golden_attention", "variant, fold", "variant, fold, heads, sums", kOfItsVariants},
-    {"outcome_attention", "job", "job, heads, sums", kOfItsOutcomes},
+     kOfItsCells, kOfTrial},
+    {"trials", "cell, trial", "cell, trial, flips, flips_per_bit, faults_digest", kOfItsCells,
+     kOfTrial},
+    {"fold_images", "campaign, fold", "campaign, fold, images, labels", kOfItsCampaign,
+     kOfItsCampaign},
+    {"outcome_images", "job", "job, correct, same", kOfItsOutcomes, kOfOutcomesOfTrial},
+    {"golden_attention", "variant, fold", "variant, fold, heads, sums", kOfItsVariants,
+     kOfVariantOfCell},
+    {"outcome_attention", "job", "job, heads, sums", kOfItsOutcomes, kOfOutcomesOfTrial},
 };
 
 // Adds the function to a connection: an INTEGER, the first 64 bits of an XXH3-128 over types,

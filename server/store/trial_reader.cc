@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "server/store/check.h"
 #include "server/store/packed.h"
 
 namespace bitquake {
@@ -120,6 +121,7 @@ absl::StatusOr<TrialRecord> ReadTrial(Database& db, const std::string& campaign,
   }
   ASSIGN_OR_RETURN(record.finished, ReadSums(db, id, trial, record.measured));
   if (record.finished) {
+    RETURN_IF_ERROR(CheckTrial(db, campaign, id, trial));
     RETURN_IF_ERROR(ReadFolds(db, id, trial, record));
   }
   return record;

@@ -93,12 +93,6 @@ INSTANTIATE_TEST_SUITE_P(
         WrongOutcome{"Sum", [](TrialOutcomeReport& o) { --o.right_to_wrong; }, "right to wrong"},
         WrongOutcome{"WrongWithoutAnotherPrediction",
                      [](TrialOutcomeReport& o) { o.sdc = o.due = 0; }, "sdc"},
-        WrongOutcome{"GoldenCounts",
-                     [](TrialOutcomeReport& o) {
-                       --o.golden_top1;
-                       --o.right_to_wrong;
-                     },
-                     "the same golden logits"},
         WrongOutcome{"NothingFlipped",
                      [](TrialOutcomeReport& o) {
                        o.flips = o.flips_wanted = 0;
@@ -144,6 +138,60 @@ TEST(FaultsDigest, OfOneAgainstItselfQuarantinesIt) {
   ASSERT_TRUE(one.Report(*grant, outcome).ok());
   EXPECT_THAT(Find(coordinator, "one").quarantine, HasSubstr("fault list"));
   EXPECT_EQ(coordinator.Snapshot(id).state, "running");
+}
+
+TEST(FlipCounts, OfOneFaultListAreOne) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  const std::string id = coordinator.Submit();
+  one.AnswerAll(*one.WorkUntil(JobKind::kTrials));
+  TestWorker other(&coordinator, "other");
+  const auto grant = other.Lease();
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  ASSERT_GT(outcome.flips_per_bit[0], 0);
+  --outcome.flips_per_bit[0];
+  ++outcome.flips_per_bit[1];
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "paused");
+  EXPECT_THAT(coordinator.Snapshot(id).error, HasSubstr(outcome.faults_digest));
+}
+
+TEST(GoldenCounts, OfOneAgainstOnePauseTheCampaignAndBlameNobody) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  --outcome.golden_top1;
+  --outcome.right_to_wrong;
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "paused");
+  EXPECT_THAT(coordinator.Snapshot(id).error, HasSubstr("the same golden logits"));
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+  EXPECT_EQ(Find(coordinator, "other").quarantine, "");
+}
+
+TEST(GoldenDigest, OfAJobThatWasPoisonedInACampaignThatIsDoneChangesNothing) {
+  SchedulerOptions options;
+  options.max_failures = 1;
+  TestCoordinator coordinator(options);
+  TestWorker one(&coordinator, "one");
+  TestWorker other(&coordinator, "other");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  ASSERT_TRUE(one.Fail(*grant, "broken").ok());
+  ASSERT_NO_FATAL_FAILURE(one.WorkToEnd());
+  const CampaignSnapshot done = coordinator.Snapshot(id);
+  ASSERT_EQ(done.state, "done");
+  ASSERT_GT(done.jobs_poisoned, 0);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  outcome.golden_digest = "different";
+  ASSERT_TRUE(other.Report(*grant, outcome).ok());
+  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
+  EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, done.jobs_poisoned);
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM jobs WHERE state = 'ready'"), 0);
+  EXPECT_EQ(other.Lease(), nullptr);
 }
 
 TEST(GoldenDigest, OfAJobThatWasPoisonedGivesItBackAndCountsItNoMore) {

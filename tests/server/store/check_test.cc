@@ -151,6 +151,44 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
   }
 }
 
+TEST_F(CheckTest, WhatATrialIsMadeOfIsCheckedTrialByTrial) {
+  absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadWrite);
+  ASSERT_TRUE(db.ok()) << db.status();
+  const int64_t cell = coordinator_.Query("SELECT min(cell) FROM trials WHERE finished = 1");
+  std::string id;
+  ASSERT_TRUE(db->ForEach("SELECT id FROM campaigns", {}, [&](const Row& row) {
+                  id = row.Text(0);
+                  return absl::OkStatus();
+                }).ok());
+  const auto trial = static_cast<uint32_t>(
+      *db->QueryInt("SELECT min(trial) FROM trials WHERE finished = 1 AND cell = ?", {cell})
+           .value());
+  EXPECT_TRUE(CheckTrial(*db, id, cell, trial).ok()) << CheckTrial(*db, id, cell, trial);
+  const std::string it = absl::StrCat("cell = ", cell, " AND trial = ", trial);
+  const auto check_after = [&](const std::string& sql) {
+    EXPECT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
+    EXPECT_TRUE(db->RunScript(sql).ok()) << sql;
+    const absl::Status status = CheckTrial(*db, id, cell, trial);
+    EXPECT_TRUE(db->Run("ROLLBACK").ok());
+    return status;
+  };
+  for (const char* sql :
+       {"UPDATE campaigns SET resolved = '{}'", "UPDATE models SET digest = 'x'",
+        "UPDATE cells SET ber = 0.5", "UPDATE goldens SET top1 = top1 + 1",
+        "UPDATE fold_images SET labels = zeroblob(20)", "UPDATE outcome_images SET correct = x'ff'",
+        "UPDATE golden_attention SET sums = x'00'",
+        "UPDATE outcome_attention SET sums = zeroblob(96)"}) {
+    EXPECT_EQ(check_after(sql).code(), absl::StatusCode::kDataLoss) << sql;
+  }
+  for (const char* sql :
+       {"UPDATE trials SET top1 = top1 + 1 WHERE ", "UPDATE trials SET flips = flips + 1 WHERE ",
+        "UPDATE outcomes SET top1 = top1 + 1 WHERE ", "UPDATE outcomes SET sdc = sdc + 1 WHERE "}) {
+    EXPECT_EQ(check_after(absl::StrCat(sql, it)).code(), absl::StatusCode::kDataLoss) << sql;
+    const absl::Status others = check_after(absl::StrCat(sql, "NOT (", it, ")"));
+    EXPECT_TRUE(others.ok()) << sql << others;
+  }
+}
+
 // What SQLite's own check does not see.
 TEST_F(CheckTest, AFlippedBitInAStoredNumberIsFound) {
   coordinator_->Stop();  // all is in the one file
