@@ -448,9 +448,22 @@ void Coordinator::Heartbeat(std::string worker, std::vector<int64_t> leases,
 }
 
 void Coordinator::Report(bitquake::Report report, std::function<void(absl::Status)> reply) {
+  const std::string campaign = report.campaign;
   writer_->Submit([this, report = std::move(report)](
                       Database& db) { return AsStep([&] { return ApplyReport(db, report); }); },
-                  std::move(reply));
+                  [this, campaign, reply = std::move(reply)](const absl::Status& status) {
+                    if (absl::IsDataLoss(status)) {
+                      PauseDamaged(campaign, std::string(status.message()));
+                    }
+                    reply(status);
+                  });
+}
+
+// Its outcomes wait with their workers until the store is mended; a person is told why.
+void Coordinator::PauseDamaged(const std::string& campaign, const std::string& error) {
+  writer_->Submit(
+      [this, campaign, error](Database& db) { return PauseWithError(db, campaign, error); },
+      [](const absl::Status&) {});
 }
 
 }  // namespace bitquake

@@ -292,6 +292,7 @@ class Coordinator {
   absl::Status FailJobForGood(Database& db, const JobRow& job, const std::string& error);
   absl::Status GiveBack(Database& db, const JobRow& job, const std::string& error);
   absl::Status CountPoisoned(Database& db, const JobRow& job, const std::string& error);
+  void PauseDamaged(const std::string& campaign, const std::string& error);
   absl::Status PauseWithError(Database& db, const std::string& campaign, const std::string& error);
   absl::Status FailCampaign(Database& db, const std::string& campaign, const std::string& error);
   absl::Status Distrust(Database& db, const bitquake::Report& report, const JobRow& job,

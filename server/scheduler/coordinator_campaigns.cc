@@ -143,7 +143,11 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
   now.poison_errors = overview->poison_errors;
   now.has_worst = overview->worst.has_value();
   now.worst = overview->worst.value_or(WorstCell());
-  ASSIGN_OR_RETURN(now.jobs_expected, ExpectedJobs(db, now));
+  const absl::StatusOr<int64_t> expected = ExpectedJobs(db, now);
+  if (!expected.ok() && !absl::IsDataLoss(expected.status())) {
+    return expected.status();
+  }
+  now.jobs_expected = expected.value_or(now.jobs_total);  // of a damaged one, its error says more
   MeasureSpeed(now);
   return now;
 }

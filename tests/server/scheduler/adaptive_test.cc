@@ -306,6 +306,30 @@ TEST(Search, EachFaultModelIsSearchedByItselfAndOneWithoutRatesHasItsCells) {
   EXPECT_THAT(numbers, ElementsAre(kNumbers, kNumbers + 1, kNumbers + 2, kNumbers + 3));
 }
 
+TEST(Adaptive, ACampaignWhoseTensorsAreDamagedPausesAndKeepsItsOutcomesWithTheWorkers) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string id = coordinator.Submit(kAdaptive);
+  auto grant = worker.WorkUntil(JobKind::kGolden);
+  ASSERT_NE(grant, nullptr);
+  auto db = Database::Open(coordinator.path(), Database::Mode::kReadWrite);
+  ASSERT_TRUE(db.ok()) << db.status();
+  ASSERT_TRUE(db->Run("UPDATE models SET tensors = '{'").ok());
+  absl::Status last;
+  for (; grant != nullptr && last.ok(); grant = worker.Lease()) {
+    for (const LeasedJob& job : grant->jobs) {
+      last = worker.Answer(*grant, job);
+      if (!last.ok()) {
+        break;
+      }
+    }
+  }
+  EXPECT_EQ(last.code(), absl::StatusCode::kDataLoss) << last;
+  const CampaignSnapshot now = coordinator.Snapshot(id);
+  EXPECT_EQ(now.state, "paused");
+  EXPECT_THAT(now.error, HasSubstr("tensors"));
+}
+
 TEST(Adaptive, ACellWithAPoisonedTrialGetsNoMoreAndTheRestGoesOn) {
   TestCoordinator coordinator(OneFailurePoisons());
   TestWorker worker(&coordinator, "w");
