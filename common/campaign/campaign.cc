@@ -245,4 +245,23 @@ std::string CampaignReference() {
       ToMarkdownTable(std::get<MapType>(type.is)));
 }
 
+std::vector<CampaignVariant> VariantsOf(const Campaign& campaign) {
+  const std::string reference = NumberFormat().Name();
+  std::vector<std::string> formats;
+  for (const NumberFormat& format : campaign.formats) {
+    formats.push_back(format.Name());
+  }
+  const bool measured = std::find(formats.begin(), formats.end(), reference) != formats.end();
+  if (!measured) {
+    formats.insert(formats.begin(), reference);
+  }
+  std::vector<CampaignVariant> variants;
+  for (const std::string& model : campaign.models) {
+    for (const std::string& format : formats) {
+      variants.push_back({model, format, measured || format != reference});
+    }
+  }
+  return variants;
+}
+
 }  // namespace bitquake

@@ -63,6 +63,17 @@ absl::StatusOr<const FaultModel*> FindFault(const Campaign& campaign, absl::stri
 // a fault model that has none.
 bool IsSearched(const Campaign& campaign, const FaultModel& fault, const Granularity& granularity);
 
+// A model in a format.
+struct CampaignVariant {
+  std::string model;
+  std::string format;
+  bool measured = true;  // else only its golden accuracies
+};
+
+// Model by model, those of the campaign's formats in its order, and before them the reference
+// (fp32), whose golden accuracies are always wanted, if it is none of them.
+std::vector<CampaignVariant> VariantsOf(const Campaign& campaign);
+
 // Limits on what a file may ask for; beyond them it is refused.
 inline constexpr size_t kMaxCampaignFileBytes = 1 << 20;
 inline constexpr int kMaxTrials = 1'000'000;

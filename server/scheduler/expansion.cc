@@ -261,25 +261,16 @@ absl::StatusOr<bool> AddCampaign(Database& db, const Campaign& campaign,
              "jobs_total) VALUES (?, ?, ?, ?, 'probing', ?, ?)",
              {*id, request_id, campaign.name, ToJson(campaign), unix_ms,
               static_cast<int64_t>(campaign.models.size())}));
+  std::map<std::string, int64_t> first_variants;  // by model
+  for (const CampaignVariant& variant : VariantsOf(campaign)) {
+    RETURN_IF_ERROR(
+        db.Run("INSERT INTO variants (campaign, model, format, measured) VALUES (?, ?, ?, ?)",
+               {*id, variant.model, variant.format, variant.measured}));
+    first_variants.emplace(variant.model, db.last_insert_id());
+  }
   for (const std::string& model : campaign.models) {
-    std::vector<NumberFormat> formats = campaign.formats;
-    const NumberFormat reference;
-    const bool reference_is_measured =
-        std::any_of(formats.begin(), formats.end(),
-                    [&](const NumberFormat& f) { return f.Name() == reference.Name(); });
-    if (!reference_is_measured) {
-      formats.insert(formats.begin(), reference);
-    }
-    int64_t first_variant = 0;
-    for (const NumberFormat& format : formats) {
-      const bool measured = reference_is_measured || format.Name() != reference.Name();
-      RETURN_IF_ERROR(
-          db.Run("INSERT INTO variants (campaign, model, format, measured) VALUES (?, ?, ?, ?)",
-                 {*id, model, format.Name(), measured}));
-      first_variant = first_variant == 0 ? db.last_insert_id() : first_variant;
-    }
-    ASSIGN_OR_RETURN(const int64_t batch,
-                     AddBatch(db, *id, first_variant, JobKind::kProbe, /*fold=*/0, /*jobs=*/1));
+    ASSIGN_OR_RETURN(const int64_t batch, AddBatch(db, *id, first_variants[model], JobKind::kProbe,
+                                                   /*fold=*/0, /*jobs=*/1));
     RETURN_IF_ERROR(AddJob(db, batch, std::nullopt, 0, 0));
   }
   return true;

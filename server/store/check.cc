@@ -7,6 +7,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/campaign/campaign.h"
 #include "server/store/migrations.h"
 #include "server/store/row_digest.h"
 #include "spdlog/spdlog.h"
@@ -151,6 +152,44 @@ absl::Status CheckSums(Database& db, const char* condition, const std::string& c
       });
 }
 
+// Models and formats follow from the campaign as it was submitted, whose digest is known.
+absl::Status CheckVariants(Database& db, const std::string& campaign) {
+  std::string resolved;
+  RETURN_IF_ERROR(
+      db.ForEach("SELECT resolved FROM campaigns WHERE id = ?", {campaign}, [&](const Row& row) {
+        resolved = row.Text(0);
+        return absl::OkStatus();
+      }));
+  ASSIGN_OR_RETURN(const Campaign parsed, ParseCampaign(resolved, campaign));
+  const std::vector<CampaignVariant> expected = VariantsOf(parsed);
+  size_t count = 0;
+  RETURN_IF_ERROR(db.ForEach(
+      "SELECT id, model, format, measured FROM variants WHERE campaign = ? ORDER BY id", {campaign},
+      [&](const Row& row) {
+        const size_t i = count++;
+        const bool same = i < expected.size() && row.Text(1) == expected[i].model &&
+                          row.Text(2) == expected[i].format &&
+                          (row.Int(3) != 0) == expected[i].measured;
+        return same ? absl::OkStatus()
+                    : Damaged(db, "variants", row.Text(0), "not of its campaign's models");
+      }));
+  return count == expected.size()
+             ? absl::OkStatus()
+             : Damaged(db, "variants", campaign, "not all of its campaign's models are there");
+}
+
+// The number of images, and of those of each fold, are what golden outcomes have.
+absl::Status CheckFolds(Database& db, const std::string& campaign) {
+  return db.ForEach(
+      "SELECT c.id FROM campaigns c WHERE c.id = ?1 AND (c.images <> "
+      "coalesce((SELECT sum(value) FROM json_each(c.fold_sizes)), 0) OR EXISTS (SELECT 1 FROM "
+      "variants v JOIN goldens g ON g.variant = v.id WHERE v.campaign = c.id AND g.images IS NOT "
+      "json_extract(c.fold_sizes, '$[' || g.fold || ']')))",
+      {campaign}, [&](const Row& row) {
+        return Damaged(db, "campaigns", row.Text(0), "its folds are not those of its outcomes");
+      });
+}
+
 // A damaged page may end a statement: that is a finding, too.
 absl::Status DataLossIsAFinding(const absl::Status& status, Findings& findings) {
   if (absl::IsDataLoss(status)) {
@@ -158,6 +197,25 @@ absl::Status DataLossIsAFinding(const absl::Status& status, Findings& findings) 
     return absl::OkStatus();
   }
   return status;
+}
+
+absl::Status AddVariantsAndFolds(Database& db, Findings& findings) {
+  std::vector<std::string> campaigns;
+  RETURN_IF_ERROR(db.ForEach("SELECT id FROM campaigns", {}, [&](const Row& row) {
+    campaigns.push_back(row.Text(0));
+    return absl::OkStatus();
+  }));
+  for (const std::string& campaign : campaigns) {
+    for (const auto& check : {CheckVariants, CheckFolds}) {
+      const absl::Status status = check(db, campaign);
+      if (absl::IsInvalidArgument(status)) {
+        findings.push_back(std::string(status.message()));  // the campaign as it was submitted
+      } else {
+        RETURN_IF_ERROR(DataLossIsAFinding(status, findings));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -188,12 +246,15 @@ absl::StatusOr<std::vector<std::string>> CheckStore(Database& db) {
                    return absl::OkStatus();
                  }));
   RETURN_IF_ERROR(AddRowDigests(db, findings));
+  RETURN_IF_ERROR(AddVariantsAndFolds(db, findings));
   RETURN_IF_ERROR(AddInvariants(db, findings));
   return findings;
 }
 
 absl::Status CheckMeasured(Database& db, const std::string& campaign) {
   RETURN_IF_ERROR(CheckRows(db, &DigestedTable::of_campaign, campaign));
+  RETURN_IF_ERROR(CheckVariants(db, campaign));
+  RETURN_IF_ERROR(CheckFolds(db, campaign));
   const auto damaged = [&](const char* table, const std::string& row, const char* what) {
     return Damaged(db, table, row, what);
   };
@@ -210,6 +271,7 @@ absl::Status CheckMeasured(Database& db, const std::string& campaign) {
 
 absl::Status CheckTrial(Database& db, const std::string& campaign, int64_t cell, uint32_t trial) {
   RETURN_IF_ERROR(CheckRows(db, &DigestedTable::of_trial, campaign, cell, trial));
+  RETURN_IF_ERROR(CheckVariants(db, campaign));
   return CheckSums(db, kOfTrial, campaign, cell, trial);
 }
 

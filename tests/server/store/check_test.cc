@@ -89,6 +89,7 @@ TEST_F(CheckTest, EachNumberThatIsChangedIsFound) {
       {"UPDATE cells SET loss_sum = loss_sum + 1", "sums of a cell over its trials"},
       {"UPDATE cells SET trials_done = trials_done + 1", "sums of a cell over its trials"},
       {"UPDATE campaigns SET resolved = resolved || ' '", "table campaigns, row"},
+      {"UPDATE campaigns SET images = images + 1", "its folds are not those of its outcomes"},
       {"UPDATE campaigns SET jobs_done = jobs_done + 1", "jobs done of campaign"},
       {"UPDATE campaigns SET images_done = images_done - 1", "images done of campaign"},
       {"UPDATE campaigns SET jobs_poisoned = 1", "jobs set aside of campaign"},
@@ -107,6 +108,7 @@ TEST_F(CheckTest, EachNumberThatIsChangedIsFound) {
        "batches), o.cell, o.trial, o.fold FROM outcomes o LIMIT 1",
        "jobs that are done and still open"},
       {"DELETE FROM models", "refers to no row of models|jobs done of campaign"},
+      {"UPDATE variants SET format = 'int4' WHERE format = 'int8'", "table variants, row"},
       {"DELETE FROM variants WHERE measured = 1", "refers to no row of variants"},
   };
   absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadWrite);
@@ -135,14 +137,21 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
           return absl::OkStatus();
         }).ok());
   EXPECT_TRUE(CheckMeasured(*db, id).ok()) << CheckMeasured(*db, id);
-  for (const char* sql :
-       {"UPDATE trials SET top1 = top1 + 1", "UPDATE trials SET flips = flips + 1",
-        "UPDATE trials SET folds_done = folds_done + 1",
-        "UPDATE trials SET finished = 1 - finished",
-        "UPDATE outcomes SET golden_top5 = golden_top5 + 1", "UPDATE cells SET ber = 0.5",
-        "UPDATE goldens SET top1 = top1 + 1", "UPDATE outcome_images SET correct = x'ff'",
-        "UPDATE outcome_attention SET sums = zeroblob(96)", "UPDATE models SET digest = 'x'",
-        "UPDATE fold_images SET labels = zeroblob(20)"}) {
+  const std::string its = absl::StrCat(" WHERE campaign = '", id, "'");
+  const std::string it = absl::StrCat(" WHERE id = '", id, "'");
+  for (const std::string& sql : std::vector<std::string>{
+           "UPDATE trials SET top1 = top1 + 1", "UPDATE trials SET flips = flips + 1",
+           "UPDATE trials SET folds_done = folds_done + 1",
+           "UPDATE trials SET finished = 1 - finished",
+           "UPDATE outcomes SET golden_top5 = golden_top5 + 1", "UPDATE cells SET ber = 0.5",
+           "UPDATE goldens SET top1 = top1 + 1", "UPDATE outcome_images SET correct = x'ff'",
+           "UPDATE outcome_attention SET sums = zeroblob(96)", "UPDATE models SET digest = 'x'",
+           "UPDATE fold_images SET labels = zeroblob(20)",
+           absl::StrCat("UPDATE variants SET format = 'int4'", its, " AND format = 'int8'"),
+           absl::StrCat("UPDATE variants SET model = 'another'", its),
+           absl::StrCat("UPDATE variants SET measured = 1 - measured", its),
+           absl::StrCat("UPDATE campaigns SET images = images + 1", it),
+           absl::StrCat("UPDATE campaigns SET fold_sizes = '[1,2,3]'", it)}) {
     ASSERT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
     ASSERT_TRUE(db->RunScript(sql).ok());
     EXPECT_EQ(CheckMeasured(*db, id).code(), absl::StatusCode::kDataLoss) << sql;
@@ -177,7 +186,8 @@ TEST_F(CheckTest, WhatATrialIsMadeOfIsCheckedTrialByTrial) {
         "UPDATE cells SET ber = 0.5", "UPDATE goldens SET top1 = top1 + 1",
         "UPDATE fold_images SET labels = zeroblob(20)", "UPDATE outcome_images SET correct = x'ff'",
         "UPDATE golden_attention SET sums = x'00'",
-        "UPDATE outcome_attention SET sums = zeroblob(96)"}) {
+        "UPDATE outcome_attention SET sums = zeroblob(96)",
+        "UPDATE variants SET format = 'int4' WHERE format = 'int8'"}) {
     EXPECT_EQ(check_after(sql).code(), absl::StatusCode::kDataLoss) << sql;
   }
   for (const char* sql :
