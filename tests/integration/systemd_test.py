@@ -32,9 +32,12 @@ class Units(bitquake.Case):
 
     def copies(self, change=lambda text: text):
         """The units, with the programs where this build has them."""
+        programs = self.folder / "programs"  # without a space, wherever they are
+        if not programs.exists():
+            programs.symlink_to(bitquake.BIN)
         for unit in EXPOSURE:
             self.write(unit, change((UNITS / unit).read_text().replace(
-                "/opt/bitquake/bin/", f"{bitquake.BIN}/")))
+                "/opt/bitquake/bin/", f"{programs}/")))
             yield self.folder / unit
 
     def test_they_are_well_formed(self):
