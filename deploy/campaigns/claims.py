@@ -5,7 +5,7 @@
     python3 deploy/campaigns/claims.py --only swin --check  # one campaign; does the page say the same?
 
 Runs lie in --out, a folder for each campaign, and are taken as they are if they are of the campaign as
-it is now. Programs are those of build/release/bin, or of BITQUAKE_BIN_DIR.
+it is now. Programs are those of BITQUAKE_BIN_DIR; by default of build/release/bin, or of the bundle that has this file.
 
 Outcomes are a function of the campaign on one kind of device. --check asks for the same page, digit for
 digit, where the device is that of the page; elsewhere, where a few images may fall otherwise, for the
@@ -24,7 +24,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BIN = pathlib.Path(os.environ.get("BITQUAKE_BIN_DIR", HERE.parents[1] / "build" / "release" / "bin"))
+PROJECT = HERE.parents[1]
+BUNDLED = PROJECT / "bin"
+BIN = pathlib.Path(os.environ.get("BITQUAKE_BIN_DIR") or
+                   (BUNDLED if BUNDLED.exists() else PROJECT / "build" / "release" / "bin"))
 CAMPAIGNS = ("cnn-fixed-point", "model-wise", "layer-wise", "type-wise", "head-wise", "swin", "deepvit")
 RESAMPLES = 2000
 PAIRS = (("v", "q"), ("v", "k"), ("k", "q"))

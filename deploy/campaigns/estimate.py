@@ -15,7 +15,6 @@ campaign of the same name in --runs (claims.py leaves them there) did.
 import argparse
 import json
 import math
-import os
 import pathlib
 import re
 import subprocess
@@ -24,10 +23,9 @@ import tempfile
 
 import claims
 import shapes
+from claims import BIN, PROJECT
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROJECT = HERE.parents[1]
-BIN = pathlib.Path(os.environ.get("BITQUAKE_BIN_DIR", PROJECT / "build" / "release" / "bin"))
 CAMPAIGNS = ("model-wise", "layer-wise", "type-wise", "head-wise", "cnn-fixed-point", "swin", "deepvit")
 IMAGES = 50_000
 ADAPTIVE = {"trials": {"min": 10, "max": 500, "half_width": 0.5}, "images": "spread"}

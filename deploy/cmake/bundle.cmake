@@ -3,7 +3,9 @@
 #   bin/, bench/   the programs; for those that need LibTorch, deploy/bundle/with_libtorch.sh
 #   libexec/       the programs that it starts
 #   lib/           every shared library they need, but for glibc's, GCC's and LibTorch's
-#   share/         the demo, README.md, and the licences of all of this
+#   share/         man page, completions, and the licences of all of this
+#   deploy/        what the repository's deploy/ has for those who have the programs
+#   README.md, LICENSE
 #
 # `cmake --build --preset release --target bundle` builds the programs and packs them.
 
@@ -37,8 +39,14 @@ endfunction()
 function(bitquake_bundle)
   install(RUNTIME_DEPENDENCY_SET bundled_libraries
     PRE_EXCLUDE_REGEXES ${BITQUAKE_HOST_LIBRARIES} DESTINATION lib)
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/demo DESTINATION share)
-  install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION share)
+  set(deploy ${PROJECT_SOURCE_DIR}/deploy)
+  install(DIRECTORY ${deploy}/demo ${deploy}/campaigns ${deploy}/slurm ${deploy}/systemd
+                    ${deploy}/kubernetes ${deploy}/prometheus ${deploy}/grafana DESTINATION deploy
+    PATTERN __pycache__ EXCLUDE
+    PATTERN alerts_test.yml EXCLUDE
+    REGEX "/grafana/(dashboards\\.py|requirements\\.txt)$" EXCLUDE)
+  install(FILES ${deploy}/make-credentials.sh DESTINATION deploy)
+  install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION .)
   install(FILES ${BITQUAKE_PLOTLY_LICENCE} DESTINATION share/licences RENAME plotly.js)
   install(SCRIPT ${PROJECT_SOURCE_DIR}/deploy/cmake/licences.cmake)
 

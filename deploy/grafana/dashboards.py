@@ -106,9 +106,9 @@ def fleet():
               "Images that outcomes are over, and those that trials really ran: the others were "
               "golden, had no flips, or had the same faults as another trial."),
         lines("GPU memory in use", "percentunit",
-              [("bitquake_gpu_memory_used_bytes / bitquake_gpu_memory_total_bytes or on () "
-                "vector(0)", "{{instance}}")],
-              "Part of each GPU's memory that is in use, by all processes; 0 in a fleet of CPUs."),
+              [("bitquake_gpu_memory_used_bytes / bitquake_gpu_memory_total_bytes",
+                "{{instance}}")],
+              "Part of each GPU's memory that is in use, by all processes; no data of CPUs."),
         lines("Reports waiting for an acknowledgement", "short",
               [("bitquake_spool_reports", "{{instance}}")],
               "What a worker keeps until the coordinator has committed it."))

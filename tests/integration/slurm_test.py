@@ -202,7 +202,7 @@ class Slurm(bitquake.Case):
         (programs / "bitquake-server").symlink_to(bitquake.BIN / "bitquake-server")
         worker = programs / "bitquake-worker"
         worker.write_text(f"#!/bin/sh\nmkdir {self.folder}/failed 2>/dev/null && exit 75\n"
-                          f"exec {bitquake.BIN}/bitquake-worker \"$@\"\n")
+                          f"exec '{bitquake.BIN}/bitquake-worker' \"$@\"\n")
         worker.chmod(0o755)
         self.settings["BITQUAKE_BIN"] = programs
         self.settle()

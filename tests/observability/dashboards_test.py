@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,9 @@ import dashboards  # noqa: E402  (of deploy/grafana)
 from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: E402
 from grafana_foundation_sdk.cog.plugins import register_default_plugins  # noqa: E402
 from grafana_foundation_sdk.models import dashboard as models  # noqa: E402
+
+# What gives a query a value where there is none.
+INVENTED = re.compile(r"\bor\b|\bvector\(|\babsent")
 
 
 def without_nulls(value):
@@ -82,6 +86,31 @@ class Dashboards(unittest.TestCase):
                 for target in panel["targets"]:
                     self.assertEqual(target["datasource"], chosen, panel["title"])
             self.assertIn('campaign=~\\"$campaign\\"', text, file.name)
+
+    def test_say_nothing_of_what_nothing_measures(self):
+        """Without a metric none of its queries has a value: no line at 0."""
+        for file, text in self.committed():
+            for panel in json.loads(text)["panels"]:
+                for target in panel["targets"]:
+                    self.assertIsNone(INVENTED.search(target["expr"]), f"{file.name}: {panel['title']}")
+
+    def test_gpu_memory_is_that_of_gpus_alone(self):
+        [panel] = [panel for panel in json.loads((GRAFANA / "dashboards" / "fleet.json").read_text())["panels"]
+                   if panel["title"] == "GPU memory in use"]
+        [target] = panel["targets"]
+        worker = 'bitquake_{}{{job="bitquake-worker", instance="{}:9465"}}'.format
+        cpu = [{"series": worker("spool_reports", "cpu"), "values": "3x5"}]
+        gpu = [{"series": worker("gpu_memory_used_bytes", "gpu"), "values": "2e10x5"},
+               {"series": worker("gpu_memory_total_bytes", "gpu"), "values": "8e10x5"}]
+        of_gpu = [{"labels": '{job="bitquake-worker", instance="gpu:9465"}', "value": 0.25}]
+        for series, samples in ((cpu, []), (cpu + gpu, of_gpu)):
+            with self.subTest(samples), tempfile.TemporaryDirectory() as folder:
+                file = pathlib.Path(folder, "test.yml")  # JSON is YAML
+                file.write_text(json.dumps({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": [
+                    {"expr": target["expr"], "eval_time": "2m", "exp_samples": samples}]}]}))
+                done = subprocess.run(["promtool", "test", "rules", file], stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True)
+                self.assertEqual(done.returncode, 0, done.stdout)
 
 
 if __name__ == "__main__":
