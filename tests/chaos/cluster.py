@@ -53,7 +53,7 @@ class Trigger:
         self.wanted, self.left, self.action = None, 0, None
         self.fired = threading.Event()
 
-    def arm(self, wanted, count, action):
+    def arm(self, wanted, count, action=lambda: None):
         with self.lock:
             self.wanted, self.left, self.action = wanted, count, action
             self.fired = threading.Event()
