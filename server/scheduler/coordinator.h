@@ -63,14 +63,15 @@ class Coordinator {
   // four times a second), and last when the campaign has ended, or with an error. It must not
   // block. Returns a number for Unwatch.
   using Watcher = std::function<void(absl::StatusOr<CampaignSnapshot>)>;
-  int64_t Watch(std::string campaign, Watcher changed);
+  int64_t Watch(std::string campaign, const Watcher& changed);
   void Unwatch(int64_t watcher);
 
   // A new instance of a known worker loses the leases of the one before it, but `kept`, whose
   // reports it still delivers.
   void Register(WorkerIdentity worker, std::vector<int64_t> kept, Reply<Registration> reply);
   // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
-  int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait, LeaseReply reply);
+  int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait,
+                const LeaseReply& reply);
   // The caller is gone: replies Cancelled if it still waits.
   void StopWaiting(int64_t waiter);
   void Heartbeat(std::string worker, std::vector<int64_t> leases, Reply<HeartbeatReply> reply);
@@ -168,7 +169,7 @@ class Coordinator {
                                                        int64_t request_number);
   absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
                                                           int64_t request_number);
-  absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
+  static absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
   absl::Status EndLease(Database& db, int64_t lease, bool lost);
   absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost,
                            const std::vector<int64_t>& kept = {});
@@ -191,12 +192,13 @@ class Coordinator {
                                     const Candidate& work);
   absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                    int64_t most);
-  absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
-                                        bool suspects, int64_t most);
+  static absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
+                                               bool suspects, int64_t most);
   absl::StatusOr<ReadyBatches*> ReadyOf(Database& db, const std::string& campaign);
   // Adds those that were made since.
-  absl::Status ReadReadyBatches(Database& db, const std::string& campaign, ReadyBatches& batches);
-  absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
+  static absl::Status ReadReadyBatches(Database& db, const std::string& campaign,
+                                       ReadyBatches& batches);
+  static absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
 
   // coordinator_reports.cc
   struct JobRow;
@@ -211,13 +213,13 @@ class Coordinator {
   void ApplyBegun(const bitquake::Report& report, const JobsBegun& begun);
   absl::Status AddToTrial(Database& db, const JobRow& job, const StartedTrial& started,
                           const TrialOutcomeReport& outcome);
-  absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
+  static absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
   // As FindJob; InvalidArgument if the job is another campaign's or of another kind.
   absl::StatusOr<std::unique_ptr<JobRow>> FindReported(Database& db, const bitquake::Report& report,
                                                        int64_t job, JobKind kind);
   // The job is done: it leaves the table.
   absl::Status RemoveJob(Database& db, const JobRow& job);
-  absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
+  static absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
   // What contradicts what is known of the job; empty if nothing does.
   absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
                                           const TrialOutcomeReport& trial);
@@ -298,8 +300,8 @@ class Coordinator {
   absl::Status DropOpenJobs(Database& db, const std::string& campaign);
   absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
   // Of a running campaign, not looked up again before that would take a twentieth of the time.
-  absl::Status SetWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
-  absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& snapshot);
+  absl::Status SetWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& now);
+  absl::Status FindWorstCell(Database& db, const std::string& campaign, CampaignSnapshot& now);
   void MeasureSpeed(CampaignSnapshot& now);
   absl::StatusOr<const Campaign*> CachedCampaign(Database& db, const std::string& id);
   void NotifyWatchers(Database& db);
