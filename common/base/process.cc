@@ -1,11 +1,11 @@
 #include "common/base/process.h"
 
 #include <openssl/crypto.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <random>
 
 #include "absl/strings/str_cat.h"

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 
 namespace bitquake {
 namespace {
@@ -100,11 +101,10 @@ std::string NearPartsOrExamples(absl::string_view pattern, const std::vector<std
   for (const std::string& name : names) {
     const std::vector<absl::string_view> words = absl::StrSplit(name, '.');
     for (size_t first = 0; !wanted.empty() && first + wanted.size() <= words.size(); ++first) {
-      parts.insert(
-          absl::StrJoin(words.begin() + first, words.begin() + first + wanted.size(), "."));
+      parts.insert(absl::StrJoin(absl::MakeConstSpan(words).subspan(first, wanted.size()), "."));
     }
   }
-  const std::string near =
+  std::string near =
       DidYouMean(absl::StrJoin(wanted, "."), std::vector<std::string>(parts.begin(), parts.end()));
   if (!near.empty() || names.empty()) {
     return near;
@@ -112,7 +112,7 @@ std::string NearPartsOrExamples(absl::string_view pattern, const std::vector<std
   constexpr size_t kFew = 3;
   return absl::StrCat(
       "; names are like '",
-      absl::StrJoin(names.begin(), names.begin() + std::min(kFew, names.size()), "', '"), "'");
+      absl::StrJoin(absl::MakeConstSpan(names).first(std::min(kFew, names.size())), "', '"), "'");
 }
 
 }  // namespace bitquake

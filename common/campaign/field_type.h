@@ -75,7 +75,7 @@ struct Complaint {
 
 struct FieldType {
   std::variant<TextType, IntegerType, NumberType, EnumType, ListType, MapType, OneOfType> is;
-  std::string doc = "";  // of an alternative: what choosing it means
+  std::string doc = {};  // of an alternative: what choosing it means
   // A rule that spans parts; sees the checked value with its defaults. JSON Schema cannot state it.
   std::function<std::optional<Complaint>(const Json&)> check = nullptr;
 };

@@ -282,7 +282,7 @@ void Coordinator::ListWorkers(Reply<std::vector<WorkerSnapshot>> reply) {
       std::move(reply), Writer::Priority::kPatient);
 }
 
-int64_t Coordinator::Watch(std::string campaign, Watcher changed) {
+int64_t Coordinator::Watch(std::string campaign, const Watcher& changed) {
   const int64_t number = next_number_++;
   auto added = std::make_shared<bool>(false);
   writer_->Submit(
@@ -357,7 +357,7 @@ void Coordinator::StopListening(int64_t listener) {
 }
 
 int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Duration wait,
-                           LeaseReply reply) {
+                           const LeaseReply& reply) {
   const int64_t number = next_number_++;
   auto grant = std::make_shared<std::unique_ptr<LeaseGrant>>();
   auto waits = std::make_shared<bool>(false);
@@ -367,12 +367,9 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
         if (stopping_) {
           return absl::UnavailableError(kStopping);
         }
-        RETURN_IF_ERROR(AsStep([&] {
-          absl::StatusOr<std::unique_ptr<LeaseGrant>> tried = TryLease(db, worker, request_number);
-          if (tried.ok()) {
-            *grant = *std::move(tried);
-          }
-          return tried.status();
+        RETURN_IF_ERROR(AsStep([&]() -> absl::Status {
+          ASSIGN_OR_RETURN(*grant, TryLease(db, worker, request_number));
+          return absl::OkStatus();
         }));
         if (*grant == nullptr) {
           *waits = true;

@@ -65,14 +65,15 @@ class Coordinator {
   // four times a second), and last when the campaign has ended, or with an error. It must not
   // block. Returns a number for Unwatch.
   using Watcher = std::function<void(absl::StatusOr<CampaignSnapshot>)>;
-  int64_t Watch(std::string campaign, Watcher changed);
+  int64_t Watch(std::string campaign, const Watcher& changed);
   void Unwatch(int64_t watcher);
 
   // A new instance of a known worker loses the leases of the one before it, but `kept`, whose
   // reports it still delivers.
   void Register(WorkerIdentity worker, std::vector<int64_t> kept, Reply<Registration> reply);
   // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
-  int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait, LeaseReply reply);
+  int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait,
+                const LeaseReply& reply);
   // The lease that a request of this number was granted, or null if it has none, as from now on.
   void CloseRequest(std::string worker, int64_t request_number, LeaseReply reply);
   // The caller is gone: replies Cancelled if it still waits.
@@ -175,7 +176,7 @@ class Coordinator {
                                                        int64_t request_number);
   absl::StatusOr<std::unique_ptr<LeaseGrant>> RepeatLease(Database& db, const std::string& worker,
                                                           int64_t request_number);
-  absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
+  static absl::Status FillGrant(Database& db, LeaseGrant& grant, int64_t variant);
   absl::Status EndLease(Database& db, int64_t lease, bool lost);
   absl::Status EndLeasesOf(Database& db, const std::string& worker, bool lost,
                            const std::vector<int64_t>& kept = {});
@@ -198,12 +199,13 @@ class Coordinator {
                                     const Candidate& work);
   absl::StatusOr<int64_t> TakeJobs(Database& db, int64_t lease, const Candidate& work,
                                    int64_t most);
-  absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
-                                        bool suspects, int64_t most);
+  static absl::StatusOr<int64_t> TakeFromBatch(Database& db, int64_t lease, ReadyBatch& batch,
+                                               bool suspects, int64_t most);
   absl::StatusOr<ReadyBatches*> ReadyOf(Database& db, const std::string& campaign);
   // Adds those that were made since.
-  absl::Status ReadReadyBatches(Database& db, const std::string& campaign, ReadyBatches& batches);
-  absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
+  static absl::Status ReadReadyBatches(Database& db, const std::string& campaign,
+                                       ReadyBatches& batches);
+  static absl::Status ReadReadyJobs(Database& db, ReadyBatch& batch);
 
   // coordinator_reports.cc
   struct JobRow;
@@ -218,13 +220,13 @@ class Coordinator {
   void ApplyBegun(const bitquake::Report& report, const JobsBegun& begun);
   absl::Status AddToTrial(Database& db, const JobRow& job, const StartedTrial& started,
                           const TrialOutcomeReport& outcome);
-  absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
+  static absl::StatusOr<std::unique_ptr<JobRow>> FindJob(Database& db, int64_t job);
   // As FindJob; InvalidArgument if the job is another campaign's or of another kind.
   absl::StatusOr<std::unique_ptr<JobRow>> FindReported(Database& db, const bitquake::Report& report,
                                                        int64_t job, JobKind kind);
   // The job is done: it leaves the table.
   absl::Status RemoveJob(Database& db, const JobRow& job);
-  absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
+  static absl::StatusOr<StartedTrial> FindTrial(Database& db, const JobRow& job);
   // What contradicts what is known of the job; empty if nothing does.
   absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
                                           const TrialOutcomeReport& trial);
@@ -306,7 +308,6 @@ class Coordinator {
   absl::Status DropOpenJobs(Database& db, const std::string& campaign);
   absl::StatusOr<CampaignSnapshot> Snapshot(Database& db, const std::string& campaign);
   // Of a running campaign, not looked up again before that would take a twentieth of the time.
-  // Of a campaign that goes on, at times that of a moment ago.
   absl::StatusOr<const Overview*> OverviewOf(Database& db, const CampaignSnapshot& snapshot);
   absl::StatusOr<Overview> LookOver(Database& db, const CampaignSnapshot& snapshot);
   absl::StatusOr<std::optional<WorstCell>> FindWorstCell(Database& db, const std::string& campaign);

@@ -22,7 +22,7 @@ using Contradiction = std::string;
 int64_t CountRight(const std::vector<int32_t>& predictions, const std::vector<int>& labels) {
   int64_t right = 0;
   for (size_t i = 0; i < labels.size(); ++i) {
-    right += predictions[i] == labels[i];
+    right += predictions[i] == labels[i] ? 1 : 0;
   }
   return right;
 }

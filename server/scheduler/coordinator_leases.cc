@@ -269,7 +269,7 @@ absl::Status Coordinator::ServeWaiters(Database& db) {
       continue;
     }
     absl::StatusOr<std::unique_ptr<LeaseGrant>> grant = nullptr;
-    const absl::Status tried = db.InSavepoint([&](Database& db) {
+    absl::Status tried = db.InSavepoint([&](Database& db) {
       return AsStep([&] {
         grant = TryLease(db, waiter.worker, waiter.request_number);
         return grant.status();

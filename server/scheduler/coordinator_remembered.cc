@@ -77,7 +77,7 @@ absl::Status Coordinator::AsStep(const std::function<absl::Status()>& steps) {
   std::set<std::string> used_before = std::exchange(plans_used_, {});
   const Unwritten before = unwritten_;
   const CoordinatorCounters counted = counters_;
-  const absl::Status status = steps();
+  absl::Status status = steps();
   if (!status.ok()) {
     for (const std::string& campaign : plans_used_) {
       plans_.erase(campaign);

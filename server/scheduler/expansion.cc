@@ -286,8 +286,7 @@ absl::Status AcceptProbe(Database& db, const std::string& campaign, const std::s
   if (missing.value_or(0) > 0) {
     return absl::OkStatus();
   }
-  const absl::Status expanded =
-      db.InSavepoint([&](Database& db) { return ExpandCells(db, campaign); });
+  absl::Status expanded = db.InSavepoint([&](Database& db) { return ExpandCells(db, campaign); });
   if (absl::IsNotFound(expanded) || absl::IsInvalidArgument(expanded)) {
     return db.Run("UPDATE campaigns SET state = 'failed', error = ? WHERE id = ?",
                   {expanded.message(), campaign});

@@ -48,8 +48,7 @@ std::string WhatCannotBe(const ProbeOutcome& probe) {
 }
 
 std::string WhatCannotBe(const GoldenOutcomeReport& golden) {
-  const std::string range =
-      OutOfRange({{"top1", golden.top1}, {"top5", golden.top5}}, golden.images);
+  std::string range = OutOfRange({{"top1", golden.top1}, {"top5", golden.top5}}, golden.images);
   if (!range.empty()) {
     return range;
   }
@@ -59,16 +58,16 @@ std::string WhatCannotBe(const GoldenOutcomeReport& golden) {
 }
 
 std::string WhatCannotBe(const TrialOutcomeReport& trial) {
-  const std::string range = OutOfRange({{"top1", trial.top1},
-                                        {"top5", trial.top5},
-                                        {"golden_top1", trial.golden_top1},
-                                        {"golden_top5", trial.golden_top5},
-                                        {"sdc", trial.sdc},
-                                        {"right_to_wrong", trial.right_to_wrong},
-                                        {"wrong_to_right", trial.wrong_to_right},
-                                        {"due", trial.due},
-                                        {"inferences", trial.inferences}},
-                                       trial.images);
+  std::string range = OutOfRange({{"top1", trial.top1},
+                                  {"top5", trial.top5},
+                                  {"golden_top1", trial.golden_top1},
+                                  {"golden_top5", trial.golden_top5},
+                                  {"sdc", trial.sdc},
+                                  {"right_to_wrong", trial.right_to_wrong},
+                                  {"wrong_to_right", trial.wrong_to_right},
+                                  {"due", trial.due},
+                                  {"inferences", trial.inferences}},
+                                 trial.images);
   if (!range.empty()) {
     return range;
   }

@@ -203,7 +203,7 @@ void TrialPlan::SetForecast(Cell& cell, const TrialSums& sums) {
 }
 
 int64_t TrialPlan::ForecastJobs() const {
-  const double first = static_cast<double>(stopping_.NextLook(0));
+  const auto first = static_cast<double>(stopping_.NextLook(0));
   const double beyond_first =
       looked_cells_ > 0 ? static_cast<double>(looked_trials_) / static_cast<double>(looked_cells_)
                         : 0;

@@ -83,11 +83,11 @@ class TrialPlan {
 
   absl::Status LoadCells(Database& db);
   absl::Status CountFirstBatches(Database& db);
-  int64_t AddCell(const Cell& cell, const TrialSums& sums);
+  int64_t AddCell(const Cell& added, const TrialSums& sums);
   absl::Status CloseCell(Database& db, int64_t index);
   absl::Status ContinueSearch(Database& db, Group& group);
   absl::Status AddCells(Database& db, Group& group, const std::vector<int>& rates);
-  absl::StatusOr<std::vector<double>> Losses(Database& db, int64_t cell);
+  static absl::StatusOr<std::vector<double>> Losses(Database& db, int64_t cell);
   absl::Status CountJobs(Database& db, int64_t trials);
   void SetForecast(Cell& cell, const TrialSums& sums);
   int RateIndex(double ber) const;

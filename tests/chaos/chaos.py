@@ -23,6 +23,7 @@ import time
 import calls
 import damage
 import kills
+import memory
 from cluster import Failure, undisturbed
 
 CI_KILLS = 200
@@ -39,6 +40,8 @@ CHECKS = {
         folder, chosen.mutant, say),
     "disk": lambda folder, reference, chosen, say: damage.run_full_disk(
         folder, reference, chosen.mutant, say),
+    "memory": lambda folder, reference, chosen, say: memory.run(
+        folder, reference, chosen.mutant, say),
     "liar": lambda folder, reference, chosen, say: damage.run_liar(
         folder, reference, chosen.mutant, say),
 }
@@ -50,7 +53,7 @@ def parse(arguments=None):
     options.add_argument("--kills", type=int, default=CI_KILLS)
     options.add_argument("--only", choices=CHECKS, action="append", help="repeatable")
     options.add_argument("--mutant", action="append", default=[],
-                         choices=["swallow", "reseed", "revive", "harmless"])
+                         choices=["swallow", "reseed", "revive", "resubmit", "contradict", "harmless"])
     options.add_argument("--long", action="store_true", help="seed after seed, for an hour")
     options.add_argument("--keep", action="store_true", help="keep the folder of a failed check")
     return options.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Checks of chaos.py, and mutants under which they must fail.
 
-    python3 chaos_test.py Chaos   # kills, and a damaged database: what CI runs
+    python3 chaos_test.py Chaos   # kills, calls, memory, a database: what CI runs
     python3 chaos_test.py         # all; CI runs it with BITQUAKE_SLOW_TESTS=1
 """
 
@@ -32,6 +32,21 @@ class Chaos(Checks):
     def test_kills_find_what_was_acknowledged_and_not_kept(self):
         self.fails("was acknowledged", "--only", "kills", "--kills", "20", "--mutant", "swallow")
 
+    def test_calls(self):
+        self.run_check("--only", "calls")
+
+    def test_calls_find_two_campaigns_of_one_request(self):
+        self.fails("submitted again after 'double', made", "--only", "calls", "--mutant", "resubmit")
+
+    def test_calls_find_outcomes_that_contradict(self):
+        self.fails("second outcome differs", "--only", "calls", "--mutant", "contradict")
+
+    def test_damaged_memory(self):
+        self.run_check("--only", "memory")
+
+    def test_memory_that_is_not_damaged_is_noticed(self):
+        self.fails("memory is damaged is 'ready'", "--only", "memory", "--mutant", "harmless")
+
     def test_a_damaged_database(self):
         self.run_check("--only", "database")
 
@@ -43,9 +58,6 @@ class MoreChaos(Checks):
 
     def test_kills_find_a_lease_that_outlives_a_frozen_worker(self):
         self.fails("which is frozen", "--only", "kills", "--kills", "0", "--mutant", "revive")
-
-    def test_calls(self):
-        self.run_check("--only", "calls")
 
     def test_damaged_files(self):
         self.run_check("--only", "model", "--only", "shard")

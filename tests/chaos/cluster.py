@@ -53,7 +53,7 @@ class Trigger:
         self.wanted, self.left, self.action = None, 0, None
         self.fired = threading.Event()
 
-    def arm(self, wanted, count, action):
+    def arm(self, wanted, count, action=lambda: None):
         with self.lock:
             self.wanted, self.left, self.action = wanted, count, action
             self.fired = threading.Event()
@@ -188,20 +188,30 @@ class Cluster:
     def state(self, campaign):
         return self.ask("GetCampaign", campaign_id=campaign)
 
+    @staticmethod
+    def name_of(state):
+        return wire.campaign_pb2.CampaignState.Name(state.state).rsplit("_", 1)[1].lower()
+
     def state_name(self, campaign):
-        state = self.state(campaign).state
-        return wire.campaign_pb2.CampaignState.Name(state).rsplit("_", 1)[1].lower()
+        return self.name_of(self.state(campaign))
+
+    def is_in(self, state, wanted):
+        """The state's name, or False; a failure if it waits for a person and will not be any of those."""
+        name = self.name_of(state)
+        if name not in wanted and name in ("paused", "failed") and state.error:
+            raise Failure(f"{state.campaign_id} is {name}: {state.error}")
+        return name in wanted and name
 
     def is_done(self, campaign):
         """Also False when the server does not answer: it may just have been killed."""
         try:
-            state = self.ask("GetCampaign", patient=False, campaign_id=campaign).state
+            state = self.ask("GetCampaign", patient=False, campaign_id=campaign)
         except grpc.RpcError:
             return False
-        return state == wire.campaign_pb2.CAMPAIGN_STATE_DONE
+        return bool(self.is_in(state, ["done"]))
 
     def await_state(self, campaign, *wanted, patience=PATIENCE):
-        return await_true(lambda: (now := self.state_name(campaign)) in wanted and now,
+        return await_true(lambda: self.is_in(self.state(campaign), wanted),
                           f"{campaign} is {' or '.join(wanted)}", patience)
 
     def client(self, *arguments, code=0):

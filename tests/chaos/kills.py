@@ -143,7 +143,7 @@ class Disturber:
                 self.renew(name, lease)
             await_true(lambda: lease not in cluster.leases(name),
                        f"lease {lease} of {name}, which is frozen, ends",
-                       LEASE if "revive" in cluster.proxy.mutants else PATIENCE)
+                       LEASE / 2 if "revive" in cluster.proxy.mutants else PATIENCE)
             self.ended.add(lease)
         finally:
             process.send_signal(signal.SIGCONT)

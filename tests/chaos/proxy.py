@@ -10,6 +10,7 @@ import queue
 import random
 import threading
 import time
+import uuid
 
 import grpc
 
@@ -67,7 +68,11 @@ class Proxy(grpc.GenericRpcHandler):
 
     swallow: acknowledges some outcomes itself, and passes them on to nobody.
     reseed: changes the seed in the leases of worker-1.
-    revive: renews the leases of the worker in `reviving` in its name.
+    resubmit: what is doubled of Submit has a request ID of its own.
+    contradict: what is doubled of an outcome has another digest.
+
+    (Under `revive` someone renews a frozen worker's lease in its name: kills.py. Under `harmless`
+    damage.py and memory.py damage nothing.)
     """
 
     def __init__(self, address, server, ledger, observe=lambda event: None, mischief=None, seed=0):
@@ -112,8 +117,11 @@ class Proxy(grpc.GenericRpcHandler):
         if fault in ("lose request", "cut"):
             context.abort(LOST, "chaos: the request is lost")
         call = self.channel.unary_unary(method.path)
-        sent = [call.future(data, timeout=context.time_remaining())
-                for _ in range(2 if fault == "double" else 1)]
+        sent = [call.future(data, timeout=context.time_remaining())]
+        if fault == "double":
+            if "resubmit" in self.mutants and method.name == "Submit":
+                request.request_id = uuid.uuid4().hex
+            sent.append(call.future(request.SerializeToString(), timeout=context.time_remaining()))
         context.add_callback(lambda: [future.cancel() for future in sent])
         try:
             answers = [future.result() for future in sent]
@@ -122,7 +130,8 @@ class Proxy(grpc.GenericRpcHandler):
         except grpc.FutureCancelledError:
             context.abort(grpc.StatusCode.CANCELLED, "the caller went away")
         reply = method.reply.FromString(answers[-1])
-        if "reseed" in self.mutants and method.name == "LeaseJobs" and worker == "worker-1":
+        if "reseed" in self.mutants and method.name == "LeaseJobs" and worker == "worker-1" and \
+                reply.HasField("lease"):
             reply.lease.campaign.resolved_json = reply.lease.campaign.resolved_json.replace(
                 '"seed":7', '"seed":8').replace('"seed": 7', '"seed": 8')
             answers[-1] = reply.SerializeToString()
@@ -186,6 +195,10 @@ class Proxy(grpc.GenericRpcHandler):
                 yield data
                 self.observe(Event("report", method.name, report.worker_id, report))
                 if fault == "double":
+                    if "contradict" in self.mutants and report.HasField("trial"):
+                        twin = method.request.FromString(data)
+                        twin.trial.outcome_digest = report.trial.outcome_digest[::-1]
+                        data = twin.SerializeToString()
                     yield data
 
         # The generator runs in a thread of gRPC's once the call is made.
