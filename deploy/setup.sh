@@ -13,7 +13,7 @@ export LC_ALL=C  # one order for sort and comm, and messages that are looked for
 readonly torch_version=2.11.0
 readonly plotly_version=7.1.0
 readonly packages=(
-  ca-certificates ccache chromium-headless-shell clang cmake docker-compose faketime fish g++ git
+  ca-certificates ccache chromium-headless-shell clang cmake docker-compose dpkg-dev faketime fish g++ git
   iproute2 libabsl-dev libarchive-dev libboost-dev libcivetweb-dev libclang-rt-14-dev libcli11-dev
   libgmock-dev libgrpc++-dev libgtest-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libre2-dev
   libspdlog-dev libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev mandoc mold munge

@@ -11,7 +11,6 @@ bash deploy/build.sh "$preset"
 
 # The first finding of a sanitizer ends its test, as a failure.
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 
 # ctest's summary is the last that is printed: scripts read it there.
 exec ctest --preset "$preset" --no-tests=error --timeout 600 \
