@@ -27,8 +27,8 @@ absl::StatusOr<CampaignReport> ReadReport(const std::string& database,
   const SystemClock clock;
   ASSIGN_OR_RETURN(Snapshot view, Snapshot::Open(database, &clock));
   Database& db = view.db();
-  ASSIGN_OR_RETURN(StoredCampaign stored, ReadCampaign(db, snapshot.id));
   RETURN_IF_ERROR(CheckMeasured(db, snapshot.id));
+  ASSIGN_OR_RETURN(StoredCampaign stored, ReadCampaign(db, snapshot.id));
   CampaignReport report;
   report.id = snapshot.id;
   report.name = stored.name;

@@ -61,6 +61,7 @@ absl::Status Coordinator::Load(Database& db) {
   retries_.clear();
   expired_.clear();
   plans_.clear();
+  overviews_.clear();
   Forget();
   const absl::Duration now = clock_->Monotonic();
   RETURN_IF_ERROR(db.ForEach("SELECT identity FROM store", {}, [&](const Row& row) {
@@ -87,6 +88,8 @@ absl::Status Coordinator::Load(Database& db) {
           worker.last_seen = known->second.last_seen;
           worker.excluded = known->second.excluded;
           worker.images_per_second = known->second.images_per_second;
+          worker.last_lease_jobs = known->second.last_lease_jobs;
+          worker.closed_request = known->second.closed_request;
         }
         workers_[row.Text(0)] = std::move(worker);
         return absl::OkStatus();
@@ -162,6 +165,7 @@ void Coordinator::Ended(const absl::Status& status) {
     reload_ = true;
     unwritten_ = Unwritten();
     counters_ = committed_;
+    overviews_.clear();
     Forget();
   }
   std::vector<std::function<void(const absl::Status&)>> replies;
@@ -371,33 +375,44 @@ int64_t Coordinator::Lease(std::string worker, int64_t request_number, absl::Dur
           ASSIGN_OR_RETURN(*grant, TryLease(db, worker, request_number));
           return absl::OkStatus();
         }));
-        if (*grant == nullptr) {
+        if (*grant == nullptr && request_number > workers_[worker].closed_request) {
           *waits = true;
           waiters_[number] = {worker, request_number, clock_->Monotonic() + wait, reply};
         }
         return absl::OkStatus();
       },
       [reply, grant, waits](const absl::Status& status) {
-        if (!status.ok() && !*waits) {
-          reply(status);
-        } else if (*grant != nullptr) {
-          reply(std::move(*grant));
+        if (!*waits) {
+          status.ok() ? reply(std::move(*grant)) : reply(status);
         }
       },
       Writer::Priority::kImmediate);
   return number;
 }
 
-void Coordinator::CloseRequest(std::string worker, int64_t request_number, LeaseReply reply) {
+void Coordinator::CloseRequest(std::string worker, std::string instance, int64_t request_number,
+                               LeaseReply reply) {
   auto grant = std::make_shared<std::unique_ptr<LeaseGrant>>();
   writer_->Submit(
-      [this, worker = std::move(worker), request_number, grant](Database& db) {
-        return AsStep([&]() -> absl::Status {
-          ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
-          known->closed_request = request_number;
-          ASSIGN_OR_RETURN(*grant, RepeatLease(db, worker, request_number));
-          return absl::OkStatus();
-        });
+      [this, worker = std::move(worker), instance = std::move(instance), request_number,
+       grant](Database& db) -> absl::Status {
+        ASSIGN_OR_RETURN(WorkerState * known, Known(worker));
+        if (known->identity.instance != instance) {
+          return absl::OkStatus();  // a new process has the name, and numbers anew
+        }
+        ASSIGN_OR_RETURN(*grant, RepeatLease(db, worker, request_number));
+        known->closed_request = std::max(known->closed_request, request_number);
+        for (auto it = waiters_.begin(); it != waiters_.end();) {
+          if (it->second.worker != worker || it->second.request_number > request_number) {
+            ++it;
+            continue;
+          }
+          AfterCommit([reply = std::move(it->second.reply)](const absl::Status& status) {
+            status.ok() ? reply(nullptr) : reply(status);
+          });
+          it = waiters_.erase(it);
+        }
+        return absl::OkStatus();
       },
       [reply = std::move(reply), grant](const absl::Status& status) {
         status.ok() ? reply(std::move(*grant)) : reply(status);
@@ -459,7 +474,22 @@ void Coordinator::Report(bitquake::Report report, std::function<void(absl::Statu
 // Its outcomes wait with their workers until the store is mended; a person is told why.
 void Coordinator::PauseDamaged(const std::string& campaign, const std::string& error) {
   writer_->Submit(
-      [this, campaign, error](Database& db) { return PauseWithError(db, campaign, error); },
+      [this, campaign, error](Database& db) {
+        return AsStep([&]() -> absl::Status {
+          bool told = false;
+          RETURN_IF_ERROR(
+              db.ForEach("SELECT 1 FROM campaigns WHERE id = ? AND state = 'paused' AND error = ?",
+                         {campaign, error}, [&](const Row&) {
+                           told = true;
+                           return absl::OkStatus();
+                         }));
+          if (!told) {
+            RETURN_IF_ERROR(PauseWithError(db, campaign, error));
+            Forget();
+          }
+          return absl::OkStatus();
+        });
+      },
       [](const absl::Status&) {});
 }
 

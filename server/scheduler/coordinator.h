@@ -74,8 +74,10 @@ class Coordinator {
   // Replies when there is work, or null after `wait`. Returns a number for StopWaiting.
   int64_t Lease(std::string worker, int64_t request_number, absl::Duration wait,
                 const LeaseReply& reply);
-  // The lease that a request of this number was granted, or null if it has none, as from now on.
-  void CloseRequest(std::string worker, int64_t request_number, LeaseReply reply);
+  // The lease that a request of this number was granted, or null if it has none, as from now on;
+  // always null for another instance than the one that registered last.
+  void CloseRequest(std::string worker, std::string instance, int64_t request_number,
+                    LeaseReply reply);
   // The caller is gone: replies Cancelled if it still waits.
   void StopWaiting(int64_t waiter);
   void Heartbeat(std::string worker, std::vector<int64_t> leases, Reply<HeartbeatReply> reply);

@@ -138,16 +138,21 @@ absl::StatusOr<CampaignSnapshot> Coordinator::Snapshot(Database& db, const std::
                   "campaign = ?)",
                   {campaign}));
   now.jobs_leased = leased.value_or(0);
-  ASSIGN_OR_RETURN(const Overview* overview, OverviewOf(db, now));
-  now.cells = overview->cells;
-  now.poison_errors = overview->poison_errors;
-  now.has_worst = overview->worst.has_value();
-  now.worst = overview->worst.value_or(WorstCell());
+  // Of a damaged campaign what is not known is left out: its error says more.
+  const absl::StatusOr<const Overview*> overview = OverviewOf(db, now);
+  if (overview.ok()) {
+    now.cells = (*overview)->cells;
+    now.poison_errors = (*overview)->poison_errors;
+    now.has_worst = (*overview)->worst.has_value();
+    now.worst = (*overview)->worst.value_or(WorstCell());
+  } else if (!absl::IsDataLoss(overview.status())) {
+    return overview.status();
+  }
   const absl::StatusOr<int64_t> expected = ExpectedJobs(db, now);
   if (!expected.ok() && !absl::IsDataLoss(expected.status())) {
     return expected.status();
   }
-  now.jobs_expected = expected.value_or(now.jobs_total);  // of a damaged one, its error says more
+  now.jobs_expected = expected.value_or(now.jobs_total);
   MeasureSpeed(now);
   return now;
 }
@@ -190,7 +195,8 @@ absl::StatusOr<const Coordinator::Overview*> Coordinator::OverviewOf(Database& d
     if (last.at == at && now.ended()) {
       return &last;
     }
-    if (!now.ended() && start < last.found_at + kShare * last.took) {
+    if (!now.ended() && std::get<2>(last.at) == now.jobs_poisoned &&
+        start < last.found_at + kShare * last.took) {
       return &last;
     }
   }
@@ -198,6 +204,10 @@ absl::StatusOr<const Coordinator::Overview*> Coordinator::OverviewOf(Database& d
   overview.found_at = start;
   overview.took = clock_->Monotonic() - start;
   overview.at = at;
+  constexpr size_t kKept = 1024;
+  if (overviews_.size() >= kKept) {
+    overviews_.clear();
+  }
   return &(overviews_[now.id] = std::move(overview));
 }
 

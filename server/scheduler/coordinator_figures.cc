@@ -76,7 +76,8 @@ absl::StatusOr<std::optional<absl::Duration>> Coordinator::WorkOf(Database& db,
   }
   double images_per_job = 0;
   RETURN_IF_ERROR(
-      db.ForEach("SELECT images, json_array_length(fold_sizes) FROM campaigns WHERE id = ?",
+      db.ForEach("SELECT images, iif(json_valid(fold_sizes), json_array_length(fold_sizes), 0) "
+                 "FROM campaigns WHERE id = ?",
                  {campaign}, [&](const Row& row) {
                    images_per_job = row.Int(1) > 0 ? row.Double(0) / row.Double(1) : 0;
                    return absl::OkStatus();

@@ -67,7 +67,13 @@ absl::StatusOr<std::optional<Coordinator::Candidate>> Coordinator::FindWork(
     if (worker.excluded.count(campaign) > 0) {
       continue;
     }
-    absl::StatusOr<ReadyBatches*> made = MakeReadyJobs(db, campaign, running);
+    const auto look = [&]() -> absl::StatusOr<ReadyBatches*> {
+      if (running) {
+        RETURN_IF_ERROR(FactsOf(db, campaign).status());  // what a lease will ask for
+      }
+      return MakeReadyJobs(db, campaign, running);
+    };
+    absl::StatusOr<ReadyBatches*> made = look();
     if (absl::IsDataLoss(made.status())) {
       // One campaign's row is damaged: it waits for a person, the others go on.
       RETURN_IF_ERROR(PauseWithError(db, campaign, std::string(made.status().message())));

@@ -241,7 +241,12 @@ absl::StatusOr<Campaign> LoadCampaign(Database& db, const std::string& id) {
         resolved = row.Text(0);
         return absl::OkStatus();
       }));
-  return ParseCampaign(resolved, id);
+  absl::StatusOr<Campaign> campaign = ParseCampaign(resolved, id);
+  if (!campaign.ok()) {
+    return absl::DataLossError(absl::StrCat(
+        db.path(), ": table campaigns: ", campaign.status().message(), "; restore a backup"));
+  }
+  return campaign;
 }
 
 absl::StatusOr<bool> AddCampaign(Database& db, const Campaign& campaign,

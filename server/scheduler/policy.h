@@ -24,7 +24,8 @@ struct SchedulerOptions {
 int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, double images_per_job,
                   int64_t ready_jobs, int live_workers);
 
-// So many jobs, but at most twice as many as the worker's last lease held (0 if it had none). Many
+// So many jobs, but (before Spread) at most twice as many as the worker's last lease held (0 if it
+// had none). Many
 // workers that begin together would otherwise ask for most of their work in the same second.
 int64_t Grown(int64_t jobs, int64_t last_jobs, int live_workers);
 

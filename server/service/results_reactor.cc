@@ -81,8 +81,8 @@ absl::Status ResultsReactor::Read() {
   // One snapshot of the store for all of it.
   ASSIGN_OR_RETURN(view_, Snapshot::Open(database_, &clock_, limits_));
   Database& db = view_->db();
-  ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
   RETURN_IF_ERROR(CheckMeasured(db, snapshot_.id));
+  ASSIGN_OR_RETURN(const StoredCampaign campaign, ReadCampaign(db, snapshot_.id));
   v1::ResultBatch batch;
   *batch.mutable_info() = ToProto(campaign);
   *batch.mutable_info()->mutable_status() = ToProto(snapshot_);

@@ -31,13 +31,14 @@ class LeaseReactor final : public grpc::ServerUnaryReactor {
       Finish(ToGrpc(grant.status()));
     };
     if (request.close()) {
-      coordinator_->CloseRequest(request.worker_id(), request.request_number(), std::move(reply));
+      coordinator_->CloseRequest(request.worker_id(), request.instance(), request.request_number(),
+                                 std::move(reply));
       return;
     }
     const absl::Duration wait =
         std::clamp(absl::Seconds(request.wait_seconds()), absl::ZeroDuration(), kLongestWait);
-    waiter_ = coordinator_->Lease(request.worker_id(), request.request_number(), wait,
-                                  std::move(reply));
+    waiter_ =
+        coordinator_->Lease(request.worker_id(), request.request_number(), wait, std::move(reply));
   }
 
   void OnCancel() override { coordinator_->StopWaiting(waiter_); }
@@ -65,6 +66,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
       absl::MutexLock lock(&shared_->mutex);
       reading_ = false;
       end_of_reports_ = true;
+      gone_ = gone_ || !standing.ok();
       error_.Update(standing);
       FinishIfDone();
       return;
@@ -96,6 +98,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
     absl::MutexLock lock(&shared_->mutex);
     writing_ = false;
     if (!ok) {
+      gone_ = true;
       error_ = absl::CancelledError("the worker went away");
     }
     Continue();
@@ -169,7 +172,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   }
 
   void Continue() {
-    if (!writing_ && !finished_ && error_.ok() && !acknowledgements_.empty()) {
+    if (!writing_ && !finished_ && !gone_ && !acknowledgements_.empty()) {
       ack_ = std::move(acknowledgements_.front());
       acknowledgements_.pop_front();
       writing_ = true;
@@ -179,8 +182,11 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   }
 
   void FinishIfDone() {
-    const bool done = end_of_reports_ && unanswered_ == 0 && acknowledgements_.empty();
-    if (!finished_ && !writing_ && (!error_.ok() || done)) {
+    // What was stored is acknowledged before the stream ends, also with an error: a report that
+    // fails each time it comes keeps none behind it waiting.
+    const bool all_said = unanswered_ == 0 && acknowledgements_.empty();
+    const bool no_more = end_of_reports_ || !error_.ok();
+    if (!finished_ && !writing_ && (gone_ || (no_more && all_said))) {
       finished_ = true;
       Finish(ToGrpc(error_));
     }
@@ -199,6 +205,7 @@ class OutcomeReactor final : public grpc::ServerBidiReactor<v1::OutcomeReport, v
   bool writing_ = false;
   bool end_of_reports_ = false;
   bool finished_ = false;
+  bool gone_ = false;  // the worker, or its right to be here
 };
 
 }  // namespace

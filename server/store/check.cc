@@ -160,8 +160,14 @@ absl::Status CheckVariants(Database& db, const std::string& campaign) {
         resolved = row.Text(0);
         return absl::OkStatus();
       }));
-  ASSIGN_OR_RETURN(const Campaign parsed, ParseCampaign(resolved, campaign));
-  const std::vector<CampaignVariant> expected = VariantsOf(parsed);
+  const absl::StatusOr<Campaign> parsed = ParseCampaign(resolved, campaign);
+  if (!parsed.ok()) {
+    // Of a version whose files were others, or damaged: that its row's digest tells.
+    spdlog::warn("{}: models and formats are not checked: {}", campaign,
+                 std::string(parsed.status().message()));
+    return absl::OkStatus();
+  }
+  const std::vector<CampaignVariant> expected = VariantsOf(*parsed);
   size_t count = 0;
   RETURN_IF_ERROR(db.ForEach(
       "SELECT id, model, format, measured FROM variants WHERE campaign = ? ORDER BY id", {campaign},
@@ -181,10 +187,11 @@ absl::Status CheckVariants(Database& db, const std::string& campaign) {
 // The number of images, and of those of each fold, are what golden outcomes have.
 absl::Status CheckFolds(Database& db, const std::string& campaign) {
   return db.ForEach(
-      "SELECT c.id FROM campaigns c WHERE c.id = ?1 AND (c.images <> "
+      "SELECT c.id FROM campaigns c WHERE c.id = ?1 AND CASE WHEN NOT json_valid(c.fold_sizes) "
+      "THEN 1 WHEN json_type(c.fold_sizes) <> 'array' THEN 1 ELSE c.images <> "
       "coalesce((SELECT sum(value) FROM json_each(c.fold_sizes)), 0) OR EXISTS (SELECT 1 FROM "
       "variants v JOIN goldens g ON g.variant = v.id WHERE v.campaign = c.id AND g.images IS NOT "
-      "json_extract(c.fold_sizes, '$[' || g.fold || ']')))",
+      "json_extract(c.fold_sizes, '$[' || g.fold || ']')) END",
       {campaign}, [&](const Row& row) {
         return Damaged(db, "campaigns", row.Text(0), "its folds are not those of its outcomes");
       });
@@ -207,12 +214,7 @@ absl::Status AddVariantsAndFolds(Database& db, Findings& findings) {
   }));
   for (const std::string& campaign : campaigns) {
     for (const auto& check : {CheckVariants, CheckFolds}) {
-      const absl::Status status = check(db, campaign);
-      if (absl::IsInvalidArgument(status)) {
-        findings.push_back(std::string(status.message()));  // the campaign as it was submitted
-      } else {
-        RETURN_IF_ERROR(DataLossIsAFinding(status, findings));
-      }
+      RETURN_IF_ERROR(DataLossIsAFinding(check(db, campaign), findings));
     }
   }
   return absl::OkStatus();

@@ -190,9 +190,10 @@ absl::Status Agent::LeaseOnce(Wish& wish, v1::LeaseJobsResponse* response) {
       }));
   wish.registered = !absl::IsNotFound(status);
   if (status.ok()) {
-    wish.asked = false;
     ++wish.number;
   }
+  wish.asked = wish.asked && (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+                              absl::IsCancelled(status));
   return status;
 }
 
@@ -201,10 +202,19 @@ void Agent::Close(const Wish& wish, absl::Duration patience) {
   request.set_worker_id(options_.worker_id);
   request.set_request_number(wish.number);
   request.set_close(true);
+  request.set_instance(instance_);
   v1::LeaseJobsResponse response;
   grpc::ClientContext context;
   SetDeadline(context, std::min(patience, kCallTime));
+  {
+    absl::MutexLock lock(&mutex_);
+    call_ = &context;  // for HandBack
+  }
   const absl::Status status = FromGrpc(stub_->LeaseJobs(&context, request, &response));
+  {
+    absl::MutexLock lock(&mutex_);
+    call_ = nullptr;
+  }
   if (!status.ok()) {
     spdlog::warn("coordinator: {}; a lease that it may have granted ends by itself",
                  std::string(status.message()));
@@ -245,15 +255,14 @@ absl::Status Agent::Run() {
     }
     Pause(backoff.Next(window));
   }
-  absl::Duration patience;
-  {
+  const auto patience = [this] {
     absl::MutexLock lock(&mutex_);
-    patience = refused_ ? absl::ZeroDuration() : deadline_ - SystemClock().Monotonic();
+    return refused_ ? absl::ZeroDuration() : deadline_ - SystemClock().Monotonic();
+  };
+  if (wish.asked && patience() > absl::ZeroDuration()) {
+    Close(wish, patience());
   }
-  if (wish.asked && patience > absl::ZeroDuration()) {
-    Close(wish, patience);
-  }
-  if (!outcomes_.AwaitUnacknowledged(0, patience)) {
+  if (!outcomes_.AwaitUnacknowledged(0, patience())) {
     spdlog::warn("{} reports are not acknowledged in time; they stay in the spool",
                  outcomes_.unacknowledged());
   }

@@ -328,6 +328,7 @@ TEST(Adaptive, ACampaignWhoseTensorsAreDamagedPausesAndKeepsItsOutcomesWithTheWo
   const CampaignSnapshot now = coordinator.Snapshot(id);
   EXPECT_EQ(now.state, "paused");
   EXPECT_THAT(now.error, HasSubstr("tensors"));
+  EXPECT_EQ(worker.Lease(), nullptr);
 }
 
 TEST(Adaptive, ACellWithAPoisonedTrialGetsNoMoreAndTheRestGoesOn) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/store/database.h"
 #include "tests/server/cluster.h"
 
 namespace bitquake {
@@ -234,6 +235,34 @@ TEST(PermanentFailure, OfACampaignThatHasResultsPausesItUntilItIsMended) {
   EXPECT_EQ(now.state, "done");
   EXPECT_EQ(now.jobs_done, now.jobs_total);
 }
+
+class DamagedCampaign : public testing::TestWithParam<const char*> {};
+
+TEST_P(DamagedCampaign, PausesAndTheOthersGoOn) {
+  TestCoordinator coordinator;
+  TestWorker worker(&coordinator, "w");
+  const std::string damaged = coordinator.Submit();
+  auto grant = worker.WorkUntil(JobKind::kTrials);
+  ASSERT_NE(grant, nullptr);
+  ASSERT_TRUE(worker.Report(*grant, LeaseEnd{}).ok());
+  {
+    auto db = Database::Open(coordinator.path(), Database::Mode::kReadWrite);
+    ASSERT_TRUE(db.ok()) << db.status();
+    ASSERT_TRUE(db->Run(GetParam()).ok());
+  }
+  coordinator.Restart();
+  const std::string other = coordinator.Submit(kSmallCampaign, "another");
+  TestWorker next(&coordinator, "next");
+  ASSERT_NO_FATAL_FAILURE(next.WorkToEnd());
+  EXPECT_EQ(coordinator.Snapshot(damaged).state, "paused");
+  EXPECT_THAT(coordinator.Snapshot(damaged).error, testing::HasSubstr("restore a backup"));
+  EXPECT_EQ(coordinator.Snapshot(other).state, "done");
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, DamagedCampaign,
+                         testing::Values("UPDATE campaigns SET fold_sizes = '[5,4'",
+                                         "UPDATE campaigns SET fold_sizes = '{}'",
+                                         "UPDATE campaigns SET resolved = '{'"));
 
 }  // namespace
 }  // namespace bitquake

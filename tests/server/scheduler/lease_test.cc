@@ -196,7 +196,7 @@ TEST(CloseRequest, TellsOfItsLeaseAndKeepsOthersFromIt) {
   ASSERT_TRUE(granted.ok()) << granted.status();
   ASSERT_NE(*granted, nullptr);
   Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest(worker.id(), 7, closed.Callback());
+  coordinator->CloseRequest(worker.id(), "first", 7, closed.Callback());
   const auto again = closed.Get();
   ASSERT_TRUE(again.ok()) << again.status();
   ASSERT_NE(*again, nullptr);
@@ -208,7 +208,7 @@ TEST(CloseRequest, GrantsNothingToItFromThenOn) {
   coordinator.Submit();
   TestWorker worker(&coordinator, "w");
   Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest(worker.id(), 7, closed.Callback());
+  coordinator->CloseRequest(worker.id(), "first", 7, closed.Callback());
   const auto nothing = closed.Get();
   ASSERT_TRUE(nothing.ok()) << nothing.status();
   EXPECT_EQ(*nothing, nullptr);
@@ -218,10 +218,43 @@ TEST(CloseRequest, GrantsNothingToItFromThenOn) {
   EXPECT_NE(*worker.AskForLease(8, absl::ZeroDuration()).Get(), nullptr);
 }
 
+TEST(CloseRequest, OfAProcessThatIsNoMoreIsNotThatOfTheNext) {
+  TestCoordinator coordinator;
+  coordinator.Submit();
+  const TestWorker old(&coordinator, "w", "old");
+  TestWorker next(&coordinator, "w", "next");
+  const auto lease = next.AskForLease(7, absl::ZeroDuration()).Get();
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  ASSERT_NE(*lease, nullptr);
+  ASSERT_TRUE(next.Answer(**lease, (*lease)->jobs[0]).ok());
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest("w", "old", 400, closed.Callback());
+  EXPECT_EQ(*closed.Get(), nullptr);
+  EXPECT_NE(*next.AskForLease(8, absl::ZeroDuration()).Get(), nullptr);
+}
+
+TEST(CloseRequest, AnswersWhoStillWaitsSoThatOthersBehindAreServed) {
+  TestCoordinator coordinator;
+  TestWorker leaving(&coordinator, "leaving");
+  TestWorker staying(&coordinator, "staying");
+  auto waits = leaving.AskForLease(7, absl::Seconds(30));
+  auto other = staying.AskForLease(1, absl::Seconds(30));
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest("leaving", "first", 7, closed.Callback());
+  EXPECT_EQ(*closed.Get(), nullptr);
+  EXPECT_EQ(*waits.Get(), nullptr);
+  auto late = leaving.AskForLease(7, absl::Seconds(30));  // was overtaken
+  EXPECT_EQ(*late.Get(), nullptr) << "at once";
+  coordinator.Submit();
+  const auto grant = other.Get();
+  ASSERT_TRUE(grant.ok()) << grant.status();
+  EXPECT_NE(*grant, nullptr);
+}
+
 TEST(CloseRequest, OfAWorkerThatIsNotKnownIsAnError) {
   TestCoordinator coordinator;
   Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest("nobody", 7, closed.Callback());
+  coordinator->CloseRequest("nobody", "first", 7, closed.Callback());
   EXPECT_EQ(closed.Get().status().code(), absl::StatusCode::kNotFound);
 }
 

@@ -90,6 +90,7 @@ TEST_F(CheckTest, EachNumberThatIsChangedIsFound) {
       {"UPDATE cells SET trials_done = trials_done + 1", "sums of a cell over its trials"},
       {"UPDATE campaigns SET resolved = resolved || ' '", "table campaigns, row"},
       {"UPDATE campaigns SET images = images + 1", "its folds are not those of its outcomes"},
+      {"UPDATE campaigns SET fold_sizes = '[5,4'", "its folds are not those of its outcomes"},
       {"UPDATE campaigns SET jobs_done = jobs_done + 1", "jobs done of campaign"},
       {"UPDATE campaigns SET images_done = images_done - 1", "images done of campaign"},
       {"UPDATE campaigns SET jobs_poisoned = 1", "jobs set aside of campaign"},
@@ -151,7 +152,9 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
            absl::StrCat("UPDATE variants SET model = 'another'", its),
            absl::StrCat("UPDATE variants SET measured = 1 - measured", its),
            absl::StrCat("UPDATE campaigns SET images = images + 1", it),
-           absl::StrCat("UPDATE campaigns SET fold_sizes = '[1,2,3]'", it)}) {
+           absl::StrCat("UPDATE campaigns SET fold_sizes = '[1,2,3]'", it),
+           absl::StrCat("UPDATE campaigns SET fold_sizes = '[5,4'", it),
+           absl::StrCat("UPDATE campaigns SET fold_sizes = ''", it)}) {
     ASSERT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
     ASSERT_TRUE(db->RunScript(sql).ok());
     EXPECT_EQ(CheckMeasured(*db, id).code(), absl::StatusCode::kDataLoss) << sql;
