@@ -160,21 +160,21 @@ class Replay(bitquake.Case):
         for before, after in zip(kept, rows((again / "images.csv").read_text())):
             self.assertEqual((before["correct"], before["same"]), (after["correct"], after["same"]))
 
-    def test_what_was_tampered_with_is_named(self):
+    def test_what_was_changed_behind_the_stores_back_is_not_compared_with(self):
         cell = "(SELECT id FROM cells ORDER BY id LIMIT 1 OFFSET 3)"
         job = f"(SELECT job FROM outcomes WHERE cell = {cell} AND trial = 1 AND fold = 1)"
         for statement, named in (
-                (f"UPDATE outcomes SET top1 = top1 - 1 WHERE job = {job}", "fold 1: top1 is"),
-                (f"UPDATE trials SET sdc = sdc + 1 WHERE cell = {cell} AND trial = 1", "sdc is"),
-                (f"UPDATE outcomes SET digest = 'other' WHERE job = {job}",
-                 "fold 1: digest is other stored"),
+                (f"UPDATE outcomes SET top1 = top1 - 1 WHERE job = {job}", "table outcomes, row"),
+                (f"UPDATE trials SET sdc = sdc + 1 WHERE cell = {cell} AND trial = 1",
+                 "its sums are not those of its outcomes"),
+                (f"UPDATE outcomes SET digest = 'other' WHERE job = {job}", "table outcomes, row"),
                 (f"UPDATE outcome_images SET same = zeroblob(length(same)) WHERE job = {job}",
-                 "fold 1: same is 00"),
+                 "table outcome_images, row"),
                 (f"UPDATE outcome_attention SET sums = zeroblob(length(sums)) WHERE job = {job}",
-                 "fold 1: attention_digest is"),
+                 "table outcome_attention, row"),
                 ("UPDATE goldens SET digest = 'other' WHERE fold = 0 AND variant = "
                  "(SELECT id FROM variants WHERE format = 'int8')",
-                 "fold 0: golden_digest is other stored"),
+                 "table goldens, row"),
         ):
             shutil.rmtree(self.run)
             shutil.copytree(self.pristine, self.run, ignore=shutil.ignore_patterns("*.sock"))
