@@ -1,8 +1,10 @@
 """Workers and their coordinator die, freeze and come back; what that costs is what was promised."""
 
 import contextlib
+import ctypes
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -243,11 +245,16 @@ class WorkerFaults(bitquake.Case):
         run = self.start("bitquake", "run", file, "--out", folder, "--lease-work-seconds", "0.5")
         self.await_output(run, "run directory")
         self.await_jobs(f"unix:{folder}/server.sock", 5)
+        # They become children of this process: those of init, in another session, are woken by the kernel.
+        self.adopt(True)
+        self.addCleanup(self.adopt, False)
         found = bitquake.children(run.pid)
         for program in ("bitquake-worker", "bitquake-server"):
             (pid,) = found[program]
             os.kill(pid, signal.SIGSTOP)
             self.addCleanup(self.go_on_pid, pid)
+            self.until("it stands still", lambda pid=pid: pathlib.Path(
+                f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
         run.kill()
         run.wait()
         second = self.start("bitquake", "run", "--resume", folder)
@@ -260,6 +267,11 @@ class WorkerFaults(bitquake.Case):
         output = self.finish(second)
         self.assertEqual(output.count("waiting for the processes"), 1)
         self.assertNotIn("starting it again", output)
+
+    def adopt(self, orphans):
+        """Whether processes whose parents end become this process's children."""
+        set_child_subreaper = 36
+        self.assertEqual(ctypes.CDLL(None).prctl(set_child_subreaper, int(orphans), 0, 0, 0), 0)
 
     def go_on_pid(self, pid):
         with contextlib.suppress(ProcessLookupError):
