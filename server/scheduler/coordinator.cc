@@ -475,20 +475,7 @@ void Coordinator::Report(bitquake::Report report, std::function<void(absl::Statu
 void Coordinator::PauseDamaged(const std::string& campaign, const std::string& error) {
   writer_->Submit(
       [this, campaign, error](Database& db) {
-        return AsStep([&]() -> absl::Status {
-          bool told = false;
-          RETURN_IF_ERROR(
-              db.ForEach("SELECT 1 FROM campaigns WHERE id = ? AND state = 'paused' AND error = ?",
-                         {campaign, error}, [&](const Row&) {
-                           told = true;
-                           return absl::OkStatus();
-                         }));
-          if (!told) {
-            RETURN_IF_ERROR(PauseWithError(db, campaign, error));
-            Forget();
-          }
-          return absl::OkStatus();
-        });
+        return AsStep([&] { return PauseWithError(db, campaign, error); });
       },
       [](const absl::Status&) {});
 }

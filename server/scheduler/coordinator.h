@@ -232,6 +232,13 @@ class Coordinator {
   // What contradicts what is known of the job; empty if nothing does.
   absl::StatusOr<std::string> WhatIsWrong(Database& db, const JobRow& job,
                                           const TrialOutcomeReport& trial);
+  struct Disagreement {
+    const char* alarm;
+    std::string what;
+    const char* does;  // wrongly, one of the two
+  };
+  absl::Status Dispute(Database& db, const bitquake::Report& report, const JobRow& job,
+                       const Disagreement& disagreement, bool outvoted);
   absl::StatusOr<bool> AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
                                             const JobRow& job, const StartedTrial& started,
                                             const TrialOutcomeReport& trial);

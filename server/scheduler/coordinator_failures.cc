@@ -99,12 +99,17 @@ absl::Status Coordinator::GiveBack(Database& db, const JobRow& job, const std::s
 
 absl::Status Coordinator::PauseWithError(Database& db, const std::string& campaign,
                                          const std::string& error) {
-  spdlog::error("campaign {} pauses: {}", campaign, error);
-  Changed(campaign);
-  return db.Run(
+  RETURN_IF_ERROR(db.Run(
       "UPDATE campaigns SET paused_state = iif(state = 'paused', paused_state, state), state = "
-      "'paused', error = ? WHERE id = ? AND state IN ('probing', 'running', 'paused')",
-      {error, campaign});
+      "'paused', error = ? WHERE id = ? AND state IN ('probing', 'running', 'paused') AND NOT "
+      "(state = 'paused' AND error = ?)",
+      {error, campaign, error}));
+  if (db.changes() > 0) {
+    spdlog::error("campaign {} pauses: {}", campaign, error);
+    Changed(campaign);
+    Forget();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Coordinator::CountPoisoned(Database& db, const JobRow& job, const std::string& error) {

@@ -1,4 +1,5 @@
 // What workers report: committed once, checked against what is known, never believed blindly.
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -278,19 +279,33 @@ absl::StatusOr<std::string> Coordinator::WhatIsWrong(Database& db, const JobRow&
   return WhatIsWrongWithDetails(db, job, trial);
 }
 
-// The folds of a trial have one fault list, with one count of flips. Two workers that agree outvote
-// a third; of two that differ nobody knows which is right, so the campaign pauses for a person to
-// look.
+// Two workers that agree outvote a third; of two that differ nobody knows which is right, so the
+// campaign pauses for a person to look.
+absl::Status Coordinator::Dispute(Database& db, const bitquake::Report& report, const JobRow& job,
+                                  const Disagreement& disagreement, bool outvoted) {
+  const std::string& what = disagreement.what;
+  if (outvoted) {
+    return Distrust(db, report, job, what);
+  }
+  ++counters_.digest_mismatches;
+  RETURN_IF_ERROR(Alarm(db, disagreement.alarm, report.worker, job.job, what));
+  RETURN_IF_ERROR(GiveBack(db, job, what));
+  return PauseWithError(db, job.campaign,
+                        absl::StrCat(what, "; one of the two ", disagreement.does,
+                                     " wrongly: stop it, and submit the campaign anew"));
+}
+
+// The folds of a trial have one fault list, with one count of flips.
 absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitquake::Report& report,
                                                        const JobRow& job,
                                                        const StartedTrial& started,
                                                        const TrialOutcomeReport& trial) {
-  const auto list = [](const std::string& digest, int64_t flips, const std::string& per_bit) {
-    return absl::StrCat(digest, " of ", flips, " flips ", per_bit);
-  };
-  const std::string first = list(started.faults_digest, started.flips, started.flips_per_bit);
-  const std::string now = list(trial.faults_digest, trial.flips, StoredFlips(trial));
-  if (started.folds_done == 0 || first == now) {
+  if (started.folds_done == 0) {
+    return true;
+  }
+  const std::string flips_per_bit = StoredFlips(trial);
+  if (std::tie(started.faults_digest, started.flips, started.flips_per_bit) ==
+      std::tie(trial.faults_digest, trial.flips, flips_per_bit)) {
     return true;
   }
   int64_t workers = 0;
@@ -303,24 +318,17 @@ absl::StatusOr<bool> Coordinator::AgreesWithOtherFolds(Database& db, const bitqu
         return absl::OkStatus();
       }));
   const std::string what =
-      absl::StrCat("fault list ", now, " on worker '", report.worker, "' in fold ", job.fold,
-                   "; another fold of the trial had ", first, " on '", other, "'");
-  if (workers > 1 || other == report.worker) {
-    RETURN_IF_ERROR(Distrust(db, report, job, what));
-    return false;
-  }
-  ++counters_.digest_mismatches;
-  RETURN_IF_ERROR(Alarm(db, "fault lists differ", report.worker, job.job, what));
-  RETURN_IF_ERROR(GiveBack(db, job, what));
-  RETURN_IF_ERROR(PauseWithError(
-      db, job.campaign,
-      absl::StrCat(what, "; one of the two draws wrongly: stop it, and submit the campaign anew")));
+      absl::StrCat("fault list ", trial.faults_digest, " of ", trial.flips, " flips ",
+                   flips_per_bit, " on worker '", report.worker, "' in fold ", job.fold,
+                   "; another fold of the trial had ", started.faults_digest, " of ", started.flips,
+                   " flips ", started.flips_per_bit, " on '", other, "'");
+  RETURN_IF_ERROR(Dispute(db, report, job, {"fault lists differ", what, "draws"},
+                          /*outvoted=*/workers > 1 || other == report.worker));
   return false;
 }
 
 // Golden logits are compared among workers of one device kind, what was counted from the same
-// logits among all. Two that agree outvote a third; of
-// two that differ nobody knows which is right, so the campaign pauses for a person to look.
+// logits among all.
 absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake::Report& report,
                                                    const JobRow& job,
                                                    const TrialOutcomeReport& trial) {
@@ -350,17 +358,8 @@ absl::StatusOr<bool> Coordinator::AgreesWithGolden(Database& db, const bitquake:
                   : absl::StrCat("golden logits of fold ", job.fold,
                                  " differ: ", trial.golden_digest, " on worker '", report.worker,
                                  "', ", pinned.digest, " on '", pinned.worker, "'");
-  if (pinned.confirmed || pinned.worker == report.worker) {
-    RETURN_IF_ERROR(Distrust(db, report, job, what));
-    return false;
-  }
-  ++counters_.digest_mismatches;
-  RETURN_IF_ERROR(Alarm(db, "golden outcomes differ", report.worker, job.job, what));
-  RETURN_IF_ERROR(GiveBack(db, job, what));
-  RETURN_IF_ERROR(PauseWithError(
-      db, job.campaign,
-      absl::StrCat(what,
-                   "; one of the two computes wrongly: stop it, and submit the campaign anew")));
+  RETURN_IF_ERROR(Dispute(db, report, job, {"golden outcomes differ", what, "computes"},
+                          /*outvoted=*/pinned.confirmed || pinned.worker == report.worker));
   return false;
 }
 

@@ -25,8 +25,8 @@ int64_t LeaseJobs(const SchedulerOptions& options, double images_per_second, dou
                   int64_t ready_jobs, int live_workers);
 
 // So many jobs, but (before Spread) at most twice as many as the worker's last lease held (0 if it
-// had none). Many
-// workers that begin together would otherwise ask for most of their work in the same second.
+// had none). Many workers that begin together would otherwise ask for most of their work in the
+// same second.
 int64_t Grown(int64_t jobs, int64_t last_jobs, int live_workers);
 
 // So many jobs, up to a quarter more or less, by the lease's number. Many workers that begin

@@ -257,16 +257,13 @@ absl::Status CheckMeasured(Database& db, const std::string& campaign) {
   RETURN_IF_ERROR(CheckRows(db, &DigestedTable::of_campaign, campaign));
   RETURN_IF_ERROR(CheckVariants(db, campaign));
   RETURN_IF_ERROR(CheckFolds(db, campaign));
-  const auto damaged = [&](const char* table, const std::string& row, const char* what) {
-    return Damaged(db, table, row, what);
-  };
   RETURN_IF_ERROR(db.ForEach(
       "SELECT c.id FROM variants v JOIN cells c ON c.variant = v.id LEFT JOIN trials t ON t.cell = "
       "c.id AND t.finished = 1 WHERE v.campaign = ?1 GROUP BY c.id HAVING (c.trials_done, "
       "c.loss_sum, c.images_sum) IS NOT (count(t.trial), coalesce(sum(t.golden_top1 - t.top1), "
       "0), coalesce(sum(t.images), 0)) LIMIT 1",
       {campaign}, [&](const Row& row) {
-        return damaged("cells", row.Text(0), "its sums are not those of its finished trials");
+        return Damaged(db, "cells", row.Text(0), "its sums are not those of its finished trials");
       }));
   return CheckSums(db, kOfItsCells, campaign);
 }

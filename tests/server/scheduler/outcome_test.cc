@@ -172,6 +172,20 @@ TEST(GoldenCounts, OfOneAgainstOnePauseTheCampaignAndBlameNobody) {
   EXPECT_EQ(Find(coordinator, "other").quarantine, "");
 }
 
+TEST(GoldenCounts, OfOneAgainstItselfQuarantineIt) {
+  TestCoordinator coordinator;
+  TestWorker one(&coordinator, "one");
+  const std::string id = coordinator.Submit();
+  const auto grant = one.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
+  --outcome.golden_top1;
+  --outcome.right_to_wrong;
+  ASSERT_TRUE(one.Report(*grant, outcome).ok());
+  EXPECT_THAT(Find(coordinator, "one").quarantine, HasSubstr("the same golden logits"));
+  EXPECT_EQ(coordinator.Snapshot(id).state, "running");
+  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+}
+
 TEST(GoldenDigest, OfAJobThatWasPoisonedInACampaignThatIsDoneChangesNothing) {
   SchedulerOptions options;
   options.max_failures = 1;
