@@ -37,6 +37,7 @@ class Mischief:
         self.random = random.Random(seed)
         self.planned = {}  # method -> faults to come
         self.turn = {}
+        self.under_way = []  # of calls that go on and may end without their fault
         self.done = []
 
     def plan(self, method, faults):
@@ -50,8 +51,25 @@ class Mischief:
             if not self.turn[method] or not self.planned.get(method):
                 return None, 0
             fault = self.planned[method].pop(0)
-            self.done.append((method, fault))
+            self.under_way.append((method, fault))
             return fault, self.random.randrange(1, 5)
+
+    def met(self, method, fault):
+        with self.lock:
+            if (method, fault) in self.under_way:
+                self.under_way.remove((method, fault))
+                self.done.append((method, fault))
+
+    def ended(self, method, fault):
+        """The call is over. If its fault has not struck, another call shall suffer it."""
+        with self.lock:
+            if (method, fault) in self.under_way:
+                self.under_way.remove((method, fault))
+                self.planned[method].insert(0, fault)
+
+    def waits(self, method, fault):
+        with self.lock:
+            return (method, fault) in self.under_way
 
     def expects(self, method):
         with self.lock:
@@ -59,7 +77,8 @@ class Mischief:
 
     def left(self):
         with self.lock:
-            return [(method, fault) for method, faults in self.planned.items() for fault in faults]
+            return self.under_way + [(method, fault) for method, faults in self.planned.items()
+                                     for fault in faults]
 
 
 class Proxy(grpc.GenericRpcHandler):
@@ -111,6 +130,7 @@ class Proxy(grpc.GenericRpcHandler):
         request = method.request.FromString(data)
         worker = getattr(request, "worker_id", "")
         fault, size = self.mischief.next(method.name)
+        self.mischief.met(method.name, fault)
         if fault == "delay":
             time.sleep(0.05 * size)
         self.observe(Event("request", method.name, worker, request))
@@ -142,6 +162,7 @@ class Proxy(grpc.GenericRpcHandler):
 
     def stream(self, method, data, context):
         fault, size = self.mischief.next(method.name)
+        self.mischief.met(method.name, fault)
         if fault == "delay":
             time.sleep(0.05 * size)
         self.observe(Event("request", method.name, message=method.request.FromString(data)))
@@ -167,9 +188,13 @@ class Proxy(grpc.GenericRpcHandler):
             call.cancel()
 
     def outcomes(self, method, reports, context):
-        """A stream of outcomes; its fault strikes after a few reports have passed."""
+        """A stream of outcomes; its fault strikes after a few reports have passed.
+
+        What is doubled has struck when the server has answered both outcomes of a trial.
+        """
         fault, size = self.mischief.next(method.name)
         sent, passed = {}, 0
+        once = set()  # trials' reports that were answered
         forged = queue.SimpleQueue()
         lost = threading.Event()
 
@@ -185,10 +210,12 @@ class Proxy(grpc.GenericRpcHandler):
                 passed += 1
                 late = passed > size
                 if fault == "lose request" and late:
+                    self.mischief.met(method.name, fault)
                     lost.set()
                     call.cancel()
                     return
                 if fault == "delay" and late:
+                    self.mischief.met(method.name, fault)
                     time.sleep(0.02)
                 sent[report.sequence] = report
                 data = report.SerializeToString()
@@ -221,13 +248,18 @@ class Proxy(grpc.GenericRpcHandler):
                     self.observe(Event("acknowledgement", method.name, report.worker_id, report,
                                        answer))
                     answered += 1
+                    if fault == "double" and answer.sequence in once:
+                        self.mischief.met(method.name, fault)
+                    if report.HasField("trial"):
+                        once.add(answer.sequence)
                 if fault in ("cut", "lose reply") and answered > size:
+                    self.mischief.met(method.name, fault)
                     context.abort(LOST, f"chaos: {fault}")
                 while not forged.empty():
                     yield method.reply(sequence=forged.get()).SerializeToString()
                 yield data
-                if fault not in ("cut", "lose reply") and answered > size + 10 and \
-                        self.mischief.expects(method.name):
+                if answered > size + 10 and self.mischief.expects(method.name) and \
+                        not self.mischief.waits(method.name, fault):
                     context.abort(LOST, "chaos: on to the next fault")
         except grpc.RpcError as error:
             if lost.is_set():
@@ -235,3 +267,4 @@ class Proxy(grpc.GenericRpcHandler):
             context.abort(error.code(), error.details())
         finally:
             call.cancel()
+            self.mischief.ended(method.name, fault)
