@@ -10,11 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "client/cli/fleet.h"
+#include "client/cli/host_gpus.h"
 #include "client/cli/image_count.h"
 #include "common/base/build_info.h"
-#include "common/base/file.h"
 #include "common/model/snapshot.h"
 
 namespace bitquake {
@@ -26,26 +25,6 @@ using Verdict = Check::Verdict;
 // The first driver for the CUDA that LibTorch 2.11's packages bring.
 constexpr int kOldestDriver = 580;
 constexpr absl::Duration kClockTolerance = absl::Seconds(2);
-
-std::string FirstLine(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadFile(path, 1 << 20);
-  return text.ok() ? text->substr(0, text->find('\n')) : "";
-}
-
-// "580.159.04" of "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release..."
-std::string DriverVersion() {
-  for (const absl::string_view word :
-       absl::StrSplit(FirstLine("/proc/driver/nvidia/version"), ' ', absl::SkipEmpty())) {
-    const std::vector<absl::string_view> parts = absl::StrSplit(word, '.');
-    int number;
-    if (parts.size() >= 2 && std::all_of(parts.begin(), parts.end(), [&](absl::string_view part) {
-          return absl::SimpleAtoi(part, &number);
-        })) {
-      return std::string(word);
-    }
-  }
-  return "";
-}
 
 std::vector<fs::path> FoldersIn(const std::string& folder) {
   std::vector<fs::path> folders;
@@ -113,15 +92,8 @@ Check CheckPrograms() {
 
 std::vector<Check> CheckGpu(const std::string& device) {
   const bool needed = absl::StartsWith(device, "cuda");
-  std::vector<std::string> models;
-  for (const fs::path& gpu : FoldersIn("/proc/driver/nvidia/gpus")) {
-    const std::string line = FirstLine((gpu / "information").string());  // "Model: \t NVIDIA H100"
-    const std::vector<std::string> words =
-        absl::StrSplit(line, absl::ByAnyChar(": \t"), absl::SkipEmpty());
-    models.push_back(words.size() < 2 ? gpu.filename().string()
-                                      : absl::StrJoin(words.begin() + 1, words.end(), " "));
-  }
-  const std::string version = DriverVersion();
+  const std::vector<std::string> models = HostGpus();
+  const std::string version = GpuDriverVersion();
   if (models.empty() && version.empty()) {
     return {{"gpu", needed ? Verdict::kBad : Verdict::kUnchecked,
              needed ? absl::StrCat("no NVIDIA GPU is seen, and --device is ", device)

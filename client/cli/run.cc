@@ -12,6 +12,7 @@
 #include "client/cli/earlier_run.h"
 #include "client/cli/fleet.h"
 #include "client/cli/forecast.h"
+#include "client/cli/host_gpus.h"
 #include "client/cli/image_count.h"
 #include "client/cli/interruption.h"
 #include "client/cli/progress.h"
@@ -38,6 +39,8 @@ struct Flags {
   std::string device = "cpu";
   std::string like;
   int workers = 1;
+  bool device_given = false;
+  bool workers_given = false;
   FleetOptions fleet;
   bool allow_torchscript = false;
   std::vector<std::string> model_roots;
@@ -81,15 +84,38 @@ absl::Status TellForecast(const Flags& flags, const LocalCampaign& local) {
   return absl::OkStatus();
 }
 
+absl::Status CheckGoesOnAsItBegan(const Flags& flags, const RunState& state) {
+  std::string began;
+  if (flags.device_given && flags.device != state.device) {
+    began = "--device " + state.device;
+  } else if (flags.workers_given && flags.workers != state.workers) {
+    began = absl::StrCat("--workers ", state.workers);
+  }
+  return began.empty() ? absl::OkStatus()
+                       : absl::InvalidArgumentError(absl::StrCat(
+                             flags.resume, " began with ", began, " and goes on so; leave it out"));
+}
+
+// A run on the CPU by default, where GPUs would be faster.
+void TellUnusedGpus(const Flags& flags) {
+  const std::string text = UnusedGpusText(HostGpus());
+  if (!flags.device_given && !text.empty()) {
+    std::cerr << text << "\n";
+  }
+}
+
 absl::StatusOr<RunDirectory> OpenRunDirectory(const Flags& flags) {
   if (!flags.resume.empty()) {
-    return RunDirectory::Open(flags.resume);
+    ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Open(flags.resume));
+    RETURN_IF_ERROR(CheckGoesOnAsItBegan(flags, run.state()));
+    return run;
   }
   ASSIGN_OR_RETURN(const CampaignFile file, ReadCampaignFile(flags.file));
   ASSIGN_OR_RETURN(const LocalCampaign local,
                    ResolveLocally(file, flags.model_roots, flags.data_roots));
   RETURN_IF_ERROR(CheckCodeAllowed(local, flags.allow_torchscript));
   RETURN_IF_ERROR(TellForecast(flags, local));
+  TellUnusedGpus(flags);
   RunState state;
   state.request_id = RandomHex() + RandomHex();
   state.campaign_json = ToJson(local.campaign);
@@ -231,7 +257,9 @@ void AddRun(CLI::App& app, Session& session) {
       ->check(CLI::Range(1, 1'000'000));
   AddJsonFlag(*command, session);
   command->footer("Example: bitquake run campaign.yaml --out runs/first");
-  command->callback([flags, &session] {
+  command->callback([flags, command, &session] {
+    flags->device_given = command->count("--device") > 0;
+    flags->workers_given = command->count("--workers") > 0;
     if (flags->file.empty() == flags->resume.empty()) {
       session.Finish(absl::InvalidArgumentError(
           "run needs a campaign file, or --resume DIR; see `bitquake run --help`"));

@@ -42,7 +42,7 @@ def plain(campaign):
     return {**campaign, **names}
 
 
-def run(name, out):
+def run(name, out, device):
     """The run of a small campaign, made if it is not there."""
     file = HERE / "small" / f"{name}.yaml"
     resolved = subprocess.run([str(BIN / "bitquake"), "validate", str(file), "--json"], capture_output=True, text=True)
@@ -55,8 +55,8 @@ def run(name, out):
             return Run(folder)
         sys.exit(f"claims: {folder} is not a whole run of {file}; move it away")
     print(f"claims: running {file.name} into {folder}", file=sys.stderr)
-    done = subprocess.run([str(BIN / "bitquake"), "run", str(file), "--out", str(folder), "--allow-torchscript"],
-                          stdout=subprocess.DEVNULL)
+    done = subprocess.run([str(BIN / "bitquake"), "run", str(file), "--out", str(folder), "--device", device,
+                           "--allow-torchscript"], stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(f"claims: {file.name} ended with exit code {done.returncode}; see {folder}")
     return Run(folder)
@@ -353,11 +353,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs") / "claims", help="where the runs lie")
     parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=CAMPAIGNS, help="only what these campaigns show")
+    parser.add_argument("--device", default="cpu", help="where they run: cpu, cuda or cuda:NUMBER")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if the page would change")
     parser.add_argument("--page", type=pathlib.Path, default=HERE / "CLAIMS.md")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    runs = {name: run(name, arguments.out) for name in CAMPAIGNS if name in arguments.only}
+    runs = {name: run(name, arguments.out, arguments.device) for name in CAMPAIGNS if name in arguments.only}
     made = {name: write(runs[campaign]) for name, (campaign, write) in SECTIONS.items() if campaign in runs}
     made["device"] = devices_text(runs.values())
     page = arguments.page.read_text()

@@ -15,6 +15,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
@@ -22,7 +23,6 @@
 #include <thread>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/clock.h"
@@ -285,16 +285,14 @@ absl::Status Bench(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   bitquake::Arguments arguments;
-  if (argc < 2 || argc > 4 || (argc > 2 && !absl::SimpleAtoi(argv[2], &arguments.images)) ||
-      (argc > 3 && !absl::SimpleAtoi(argv[3], &arguments.threads)) || arguments.images < 1 ||
-      arguments.threads < 1) {
-    std::cerr << "usage: decode_bench DATA_FOLDER [IMAGES [THREADS]]\n";
-    return 2;
-  }
-  arguments.data = argv[1];
+  CLI::App app("How near the pixel cache comes to what libjpeg-turbo and the resize alone allow.");
+  app.add_option("DATA_FOLDER", arguments.data, "whose images the JPEGs are made of")->required();
+  app.add_option("IMAGES", arguments.images)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("THREADS", arguments.threads)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   const absl::Status status = bitquake::Bench(arguments);
   if (!status.ok()) {
-    std::cerr << status.ToString() << "\n";
+    std::cerr << "decode_bench: " << status.message() << "\n";
     return 1;
   }
   return 0;

@@ -367,6 +367,12 @@ class Runs(Case):
         _, error = self.call("run", "--resume", self.run_folder)
         self.assertIn(f"{file} was edited since this run began", error)
 
+    def test_run_that_should_go_on_otherwise_than_it_began(self):
+        resume = ("run", "--resume", self.run_folder)
+        self.told(USAGE, f"{self.run_folder} began with --device cpu", "leave it out", *resume, "--device", "cuda")
+        self.told(USAGE, f"{self.run_folder} began with --workers 1", "leave it out", *resume, "--workers", "2")
+        self.call(*resume, "--device", "cpu", "--workers", "1")
+
     def test_cell_and_trial_that_are_not_there(self):
         self.told(USAGE, "99", "cells are 0 to 4", "replay", self.run_folder, 99, 0)
         self.told(USAGE, "no trial 7", "trials of a cell are 0 to 1", "replay", self.run_folder, 0, 7)
