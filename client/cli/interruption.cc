@@ -11,10 +11,10 @@
 
 namespace bitquake {
 
-std::shared_ptr<Interruption> Interruption::Await(std::shared_ptr<Client> client,
+std::shared_ptr<Interruption> Interruption::Await(const std::shared_ptr<Client>& client,
                                                   std::function<void()> first,
                                                   std::string farewell) {
-  std::shared_ptr<Interruption> interruption(new Interruption(std::move(client)));
+  std::shared_ptr<Interruption> interruption(new Interruption(client));
   std::thread([interruption, first = std::move(first), farewell = std::move(farewell)] {
     WaitForTermination();
     first();
@@ -33,7 +33,9 @@ void Interruption::Raise(const absl::Status& why) {
       status_ = why;
     }
   }
-  client_->StopWatching();
+  if (const std::shared_ptr<Client> client = client_.lock()) {
+    client->StopWatching();
+  }
 }
 
 absl::Status Interruption::status() const {

@@ -16,8 +16,9 @@ namespace bitquake {
 class Interruption {
  public:
   // Waits for signals as long as the process lives. The first calls `first` and ends the watching
-  // of `client` as interrupted; the second prints `farewell` and ends the process at once.
-  static std::shared_ptr<Interruption> Await(std::shared_ptr<Client> client,
+  // of `client`, if it is still there, as interrupted; the second prints `farewell` and ends the
+  // process at once.
+  static std::shared_ptr<Interruption> Await(const std::shared_ptr<Client>& client,
                                              std::function<void()> first, std::string farewell);
 
   // Ends the watching for this reason, unless it was ended for another one before.
@@ -26,9 +27,9 @@ class Interruption {
   absl::Status status() const;
 
  private:
-  explicit Interruption(std::shared_ptr<Client> client) : client_(std::move(client)) {}
+  explicit Interruption(const std::shared_ptr<Client>& client) : client_(client) {}
 
-  const std::shared_ptr<Client> client_;
+  const std::weak_ptr<Client> client_;
   mutable absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };

@@ -148,19 +148,20 @@ absl::Status Run(const Flags& flags, Session& session) {
               << "/campaign.yaml --out DIR\n";
   }
 
-  const std::shared_ptr<Client> client = Client::Connect(address, {kPatience});
-  const auto progress = std::make_shared<Progress>();
-  // After the second Ctrl-C its children end with it, and what was acknowledged is on disk.
-  const std::shared_ptr<Interruption> interruption = Interruption::Await(
-      client,
-      [progress] {
-        progress->Note("stopping: workers hand back what they hold (Ctrl-C again: at once)");
-      },
-      "interrupted; " + how_to_resume);
   CampaignStatus last;
   absl::StatusOr<CampaignResults> results = absl::UnknownError("no results");
   {
+    // Ends after the client: a coordinator that stops waits for connections to be closed.
     Fleet fleet;
+    const std::shared_ptr<Client> client = Client::Connect(address, {kPatience});
+    const auto progress = std::make_shared<Progress>();
+    // After the second Ctrl-C its children end with it, and what was acknowledged is on disk.
+    const std::shared_ptr<Interruption> interruption = Interruption::Await(
+        client,
+        [progress] {
+          progress->Note("stopping: workers hand back what they hold (Ctrl-C again: at once)");
+        },
+        "interrupted; " + how_to_resume);
     FleetHooks hooks;
     hooks.died = [progress](const std::string& what) {
       progress->Note(what + "; starting it again");
