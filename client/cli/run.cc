@@ -93,7 +93,8 @@ absl::Status CheckGoesOnAsItBegan(const Flags& flags, const RunState& state) {
   }
   return began.empty() ? absl::OkStatus()
                        : absl::InvalidArgumentError(absl::StrCat(
-                             flags.resume, " began with ", began, " and goes on so; leave it out"));
+                             flags.resume, " began with ", began,
+                             " and goes on so; leave that out, or begin another run with --out"));
 }
 
 // A run on the CPU by default, where GPUs would be faster.

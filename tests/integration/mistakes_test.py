@@ -369,8 +369,8 @@ class Runs(Case):
 
     def test_run_that_should_go_on_otherwise_than_it_began(self):
         resume = ("run", "--resume", self.run_folder)
-        self.told(USAGE, f"{self.run_folder} began with --device cpu", "leave it out", *resume, "--device", "cuda")
-        self.told(USAGE, f"{self.run_folder} began with --workers 1", "leave it out", *resume, "--workers", "2")
+        self.told(USAGE, f"{self.run_folder} began with --device cpu", "begin another run with --out", *resume, "--device", "cuda")
+        self.told(USAGE, f"{self.run_folder} began with --workers 1", "begin another run with --out", *resume, "--workers", "2")
         self.call(*resume, "--device", "cpu", "--workers", "1")
 
     def test_cell_and_trial_that_are_not_there(self):
