@@ -1,6 +1,5 @@
 #include "client/cli/doctor_checks.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "client/cli/find_folder.h"
 #include "client/cli/fleet.h"
 #include "client/cli/host_gpus.h"
 #include "client/cli/image_count.h"
@@ -25,18 +25,6 @@ using Verdict = Check::Verdict;
 // The first driver for the CUDA that LibTorch 2.11's packages bring.
 constexpr int kOldestDriver = 580;
 constexpr absl::Duration kClockTolerance = absl::Seconds(2);
-
-std::vector<fs::path> FoldersIn(const std::string& folder) {
-  std::vector<fs::path> folders;
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; at != end; at.increment(error)) {
-    if (at->is_directory(error) && !absl::StartsWith(at->path().filename().string(), ".")) {
-      folders.push_back(at->path());
-    }
-  }
-  std::sort(folders.begin(), folders.end());
-  return folders;
-}
 
 // What stands in the way of looking into a root; none if nothing does.
 std::optional<Check> Unreadable(const Check& check, const std::string& root,

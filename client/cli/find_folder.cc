@@ -1,7 +1,9 @@
 #include "client/cli/find_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/suggest.h"
@@ -41,6 +43,18 @@ absl::StatusOr<std::string> FindFolder(const std::string& name, const std::strin
   return absl::NotFoundError(absl::StrCat(what, " '", name, "' not found (looked for ", tried, ")",
                                           DidYouMean(fs::path(name).filename().string(), present),
                                           "; give a path, or the folder above it with ", flag));
+}
+
+std::vector<fs::path> FoldersIn(const std::string& folder) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; at != end; at.increment(error)) {
+    if (at->is_directory(error) && !absl::StartsWith(at->path().filename().string(), ".")) {
+      folders.push_back(at->path());
+    }
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
 }
 
 }  // namespace bitquake

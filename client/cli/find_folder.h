@@ -1,6 +1,7 @@
 // Where a folder that a person names lies.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,5 +15,9 @@ namespace bitquake {
 absl::StatusOr<std::string> FindFolder(const std::string& name, const std::string& beside,
                                        const std::vector<std::string>& roots,
                                        const std::string& what, const std::string& flag);
+
+// The folders in a folder, sorted, but for those whose names begin with a dot; none if it cannot be
+// read.
+std::vector<std::filesystem::path> FoldersIn(const std::string& folder);
 
 }  // namespace bitquake

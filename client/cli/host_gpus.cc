@@ -2,18 +2,16 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <system_error>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/find_folder.h"
 #include "common/base/file.h"
 
 namespace bitquake {
 namespace {
-
-namespace fs = std::filesystem;
 
 std::string FirstLine(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadFile(path, 1 << 20);
@@ -23,14 +21,9 @@ std::string FirstLine(const std::string& path) {
 }  // namespace
 
 std::vector<std::string> HostGpus(const std::string& driver) {
-  std::vector<fs::path> folders;  // one for each GPU, named by its place on the bus
-  std::error_code error;
-  for (fs::directory_iterator at(driver + "/gpus", error), end; at != end; at.increment(error)) {
-    folders.push_back(at->path());
-  }
-  std::sort(folders.begin(), folders.end());
   std::vector<std::string> models;
-  for (const fs::path& folder : folders) {
+  // A folder for each GPU, named by its place on the bus.
+  for (const std::filesystem::path& folder : FoldersIn(driver + "/gpus")) {
     // "Model: \t NVIDIA H100"
     const std::string line = FirstLine((folder / "information").string());
     const std::vector<std::string> words =

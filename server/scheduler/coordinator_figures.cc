@@ -2,8 +2,10 @@
 // does.
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/scheduler/coordinator.h"
+#include "server/scheduler/expansion.h"
 
 namespace bitquake {
 namespace {
@@ -76,8 +78,7 @@ absl::StatusOr<std::optional<absl::Duration>> Coordinator::WorkOf(Database& db,
   }
   double images_per_job = 0;
   RETURN_IF_ERROR(
-      db.ForEach("SELECT images, iif(json_valid(fold_sizes), json_array_length(fold_sizes), 0) "
-                 "FROM campaigns WHERE id = ?",
+      db.ForEach(absl::StrCat("SELECT images, ", kFoldCount, " FROM campaigns WHERE id = ?"),
                  {campaign}, [&](const Row& row) {
                    images_per_job = row.Int(1) > 0 ? row.Double(0) / row.Double(1) : 0;
                    return absl::OkStatus();

@@ -1,6 +1,7 @@
 // Campaigns whose trials are planned as they go on: the plans, which are memory, beside the store.
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/scheduler/coordinator.h"
 #include "server/scheduler/expansion.h"
@@ -40,10 +41,9 @@ absl::StatusOr<int64_t> Coordinator::ExpectedJobs(Database& db, const CampaignSn
     return now.jobs_total;
   }
   // Golden outcomes are still to come; the trials will be so many at least.
-  ASSIGN_OR_RETURN(const auto folds,
-                   db.QueryInt("SELECT iif(json_valid(fold_sizes), json_array_length(fold_sizes), "
-                               "0) FROM campaigns WHERE id = ?",
-                               {now.id}));
+  ASSIGN_OR_RETURN(
+      const auto folds,
+      db.QueryInt(absl::StrCat("SELECT ", kFoldCount, " FROM campaigns WHERE id = ?"), {now.id}));
   const auto of_trial =
       FoldsOfTrial(*campaign, static_cast<int>(folds.value_or(0)), /*trial=*/0).size();
   return now.jobs_total + now.cells * campaign->trials.min * static_cast<int64_t>(of_trial);

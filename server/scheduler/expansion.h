@@ -50,6 +50,10 @@ absl::Status AddTrialJobs(Database& db, const std::string& campaign_id, int64_t 
                           const Campaign& campaign, int folds,
                           const std::vector<CellTrial>& trials);
 
+// SQL: how many folds a row of campaigns has; 0 before it is probed, or if it is damaged.
+inline constexpr char kFoldCount[] =
+    "iif(json_valid(fold_sizes), json_array_length(fold_sizes), 0)";
+
 // The folds that a trial sees.
 std::vector<int> FoldsOfTrial(const Campaign& campaign, int folds, uint32_t trial);
 

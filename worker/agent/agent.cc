@@ -124,12 +124,12 @@ void Agent::Pause(absl::Duration duration) {
 }
 
 template <typename Call>
-grpc::Status Agent::Cancellable(absl::Duration deadline, Call call) {
+grpc::Status Agent::Cancellable(absl::Duration deadline, Call call, bool drains) {
   grpc::ClientContext context;
   SetDeadline(context, deadline);
   {
     absl::MutexLock lock(&mutex_);
-    if (draining_) {
+    if (draining_ && !drains) {
       return grpc::Status::CANCELLED;
     }
     call_ = &context;
@@ -204,17 +204,10 @@ void Agent::Close(const Wish& wish, absl::Duration patience) {
   request.set_close(true);
   request.set_instance(instance_);
   v1::LeaseJobsResponse response;
-  grpc::ClientContext context;
-  SetDeadline(context, std::min(patience, kCallTime));
-  {
-    absl::MutexLock lock(&mutex_);
-    call_ = &context;  // for HandBack
-  }
-  const absl::Status status = FromGrpc(stub_->LeaseJobs(&context, request, &response));
-  {
-    absl::MutexLock lock(&mutex_);
-    call_ = nullptr;
-  }
+  const absl::Status status = FromGrpc(Cancellable(
+      std::min(patience, kCallTime),
+      [&](grpc::ClientContext* context) { return stub_->LeaseJobs(context, request, &response); },
+      /*drains=*/true));
   if (!status.ok()) {
     spdlog::warn("coordinator: {}; a lease that it may have granted ends by itself",
                  std::string(status.message()));

@@ -76,9 +76,9 @@ class Agent {
   // Waits, or until Drain.
   void Pause(absl::Duration duration);
   bool draining() const;
-  // A context for one call that Drain can cancel.
+  // Makes a call that Drain can cancel, or that is part of draining and HandBack can cancel.
   template <typename Call>
-  grpc::Status Cancellable(absl::Duration deadline, Call call);
+  grpc::Status Cancellable(absl::Duration deadline, Call call, bool drains = false);
 
   v1::WorkerService::StubInterface* const stub_;
   Workbench* const workbench_;
