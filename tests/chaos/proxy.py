@@ -44,14 +44,17 @@ class Mischief:
         with self.lock:
             self.planned.setdefault(method, []).extend(faults)
 
-    def next(self, method):
-        """The fault of this call, and a small number to vary it by; or (None, 0)."""
+    def next(self, method, at_once=True):
+        """The fault of this call, and a small number to vary it by; or (None, 0).
+
+        If it does not strike at once, `met` says when it does, and `ended` that the call is over.
+        """
         with self.lock:
             self.turn[method] = not self.turn.get(method, False)
             if not self.turn[method] or not self.planned.get(method):
                 return None, 0
             fault = self.planned[method].pop(0)
-            self.under_way.append((method, fault))
+            (self.done if at_once else self.under_way).append((method, fault))
             return fault, self.random.randrange(1, 5)
 
     def met(self, method, fault):
@@ -130,7 +133,6 @@ class Proxy(grpc.GenericRpcHandler):
         request = method.request.FromString(data)
         worker = getattr(request, "worker_id", "")
         fault, size = self.mischief.next(method.name)
-        self.mischief.met(method.name, fault)
         if fault == "delay":
             time.sleep(0.05 * size)
         self.observe(Event("request", method.name, worker, request))
@@ -162,7 +164,6 @@ class Proxy(grpc.GenericRpcHandler):
 
     def stream(self, method, data, context):
         fault, size = self.mischief.next(method.name)
-        self.mischief.met(method.name, fault)
         if fault == "delay":
             time.sleep(0.05 * size)
         self.observe(Event("request", method.name, message=method.request.FromString(data)))
@@ -192,7 +193,7 @@ class Proxy(grpc.GenericRpcHandler):
 
         What is doubled has struck when the server has answered both outcomes of a trial.
         """
-        fault, size = self.mischief.next(method.name)
+        fault, size = self.mischief.next(method.name, at_once=False)
         sent, passed = {}, 0
         once = set()  # trials' reports that were answered
         forged = queue.SimpleQueue()

@@ -92,6 +92,13 @@ int64_t TestCoordinator::Query(const std::string& sql) {
   return value->value_or(-1);
 }
 
+void TestCoordinator::Change(const std::string& sql) {
+  absl::StatusOr<Database> db = Database::Open(path_, Database::Mode::kReadWrite);
+  ASSERT_TRUE(db.ok()) << db.status();
+  const absl::Status changed = db->RunScript(sql);
+  ASSERT_TRUE(changed.ok()) << changed;
+}
+
 TestWorker::TestWorker(TestCoordinator* coordinator, std::string id, std::string instance,
                        std::string device_kind, std::vector<int64_t> kept)
     : coordinator_(coordinator), id_(std::move(id)) {

@@ -113,6 +113,8 @@ class TestCoordinator {
                                            Coordinator::Command command);
   // A number from the store itself, over a connection of its own.
   int64_t Query(const std::string& sql);
+  // Changes the store behind the coordinator's back.
+  void Change(const std::string& sql);
 
  private:
   const SchedulerOptions options_;

@@ -312,9 +312,7 @@ TEST(Adaptive, ACampaignWhoseTensorsAreDamagedPausesAndKeepsItsOutcomesWithTheWo
   const std::string id = coordinator.Submit(kAdaptive);
   auto grant = worker.WorkUntil(JobKind::kGolden);
   ASSERT_NE(grant, nullptr);
-  auto db = Database::Open(coordinator.path(), Database::Mode::kReadWrite);
-  ASSERT_TRUE(db.ok()) << db.status();
-  ASSERT_TRUE(db->Run("UPDATE models SET tensors = '{'").ok());
+  ASSERT_NO_FATAL_FAILURE(coordinator.Change("UPDATE models SET tensors = '{'"));
   absl::Status last;
   for (; grant != nullptr && last.ok(); grant = worker.Lease()) {
     for (const LeasedJob& job : grant->jobs) {

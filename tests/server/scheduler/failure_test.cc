@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "server/store/database.h"
 #include "tests/server/cluster.h"
 
 namespace bitquake {
@@ -245,11 +244,7 @@ TEST_P(DamagedCampaign, PausesAndTheOthersGoOn) {
   auto grant = worker.WorkUntil(JobKind::kTrials);
   ASSERT_NE(grant, nullptr);
   ASSERT_TRUE(worker.Report(*grant, LeaseEnd{}).ok());
-  {
-    auto db = Database::Open(coordinator.path(), Database::Mode::kReadWrite);
-    ASSERT_TRUE(db.ok()) << db.status();
-    ASSERT_TRUE(db->Run(GetParam()).ok());
-  }
+  ASSERT_NO_FATAL_FAILURE(coordinator.Change(GetParam()));
   coordinator.Restart();
   const std::string other = coordinator.Submit(kSmallCampaign, "another");
   TestWorker next(&coordinator, "next");

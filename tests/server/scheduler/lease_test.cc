@@ -188,6 +188,13 @@ TEST(WaitingLease, IsNullAtItsDeadlineAndNotBefore) {
   EXPECT_EQ(*grant, nullptr);
 }
 
+Pending<std::unique_ptr<LeaseGrant>> Close(TestCoordinator& coordinator, const std::string& worker,
+                                           const std::string& instance, int64_t request_number) {
+  Pending<std::unique_ptr<LeaseGrant>> closed;
+  coordinator->CloseRequest(worker, instance, request_number, closed.Callback());
+  return closed;
+}
+
 TEST(CloseRequest, TellsOfItsLeaseAndKeepsOthersFromIt) {
   TestCoordinator coordinator;
   coordinator.Submit();
@@ -195,8 +202,7 @@ TEST(CloseRequest, TellsOfItsLeaseAndKeepsOthersFromIt) {
   const auto granted = worker.AskForLease(7, absl::ZeroDuration()).Get();
   ASSERT_TRUE(granted.ok()) << granted.status();
   ASSERT_NE(*granted, nullptr);
-  Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest(worker.id(), "first", 7, closed.Callback());
+  auto closed = Close(coordinator, worker.id(), "first", 7);
   const auto again = closed.Get();
   ASSERT_TRUE(again.ok()) << again.status();
   ASSERT_NE(*again, nullptr);
@@ -207,8 +213,7 @@ TEST(CloseRequest, GrantsNothingToItFromThenOn) {
   TestCoordinator coordinator;
   coordinator.Submit();
   TestWorker worker(&coordinator, "w");
-  Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest(worker.id(), "first", 7, closed.Callback());
+  auto closed = Close(coordinator, worker.id(), "first", 7);
   const auto nothing = closed.Get();
   ASSERT_TRUE(nothing.ok()) << nothing.status();
   EXPECT_EQ(*nothing, nullptr);
@@ -227,8 +232,7 @@ TEST(CloseRequest, OfAProcessThatIsNoMoreIsNotThatOfTheNext) {
   ASSERT_TRUE(lease.ok()) << lease.status();
   ASSERT_NE(*lease, nullptr);
   ASSERT_TRUE(next.Answer(**lease, (*lease)->jobs[0]).ok());
-  Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest("w", "old", 400, closed.Callback());
+  auto closed = Close(coordinator, "w", "old", 400);
   EXPECT_EQ(*closed.Get(), nullptr);
   EXPECT_NE(*next.AskForLease(8, absl::ZeroDuration()).Get(), nullptr);
 }
@@ -239,8 +243,7 @@ TEST(CloseRequest, AnswersWhoStillWaitsSoThatOthersBehindAreServed) {
   TestWorker staying(&coordinator, "staying");
   auto waits = leaving.AskForLease(7, absl::Seconds(30));
   auto other = staying.AskForLease(1, absl::Seconds(30));
-  Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest("leaving", "first", 7, closed.Callback());
+  auto closed = Close(coordinator, "leaving", "first", 7);
   EXPECT_EQ(*closed.Get(), nullptr);
   EXPECT_EQ(*waits.Get(), nullptr);
   auto late = leaving.AskForLease(7, absl::Seconds(30));  // was overtaken
@@ -253,8 +256,7 @@ TEST(CloseRequest, AnswersWhoStillWaitsSoThatOthersBehindAreServed) {
 
 TEST(CloseRequest, OfAWorkerThatIsNotKnownIsAnError) {
   TestCoordinator coordinator;
-  Pending<std::unique_ptr<LeaseGrant>> closed;
-  coordinator->CloseRequest("nobody", "first", 7, closed.Callback());
+  auto closed = Close(coordinator, "nobody", "first", 7);
   EXPECT_EQ(closed.Get().status().code(), absl::StatusCode::kNotFound);
 }
 

@@ -156,75 +156,74 @@ TEST(FlipCounts, OfOneFaultListAreOne) {
   EXPECT_THAT(coordinator.Snapshot(id).error, HasSubstr(outcome.faults_digest));
 }
 
-TEST(GoldenCounts, OfOneAgainstOnePauseTheCampaignAndBlameNobody) {
-  TestCoordinator coordinator;
-  TestWorker one(&coordinator, "one");
-  TestWorker other(&coordinator, "other");
-  const std::string id = coordinator.Submit();
-  const auto grant = one.WorkUntil(JobKind::kTrials);
-  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  --outcome.golden_top1;
-  --outcome.right_to_wrong;
-  ASSERT_TRUE(other.Report(*grant, outcome).ok());
-  EXPECT_EQ(coordinator.Snapshot(id).state, "paused");
-  EXPECT_THAT(coordinator.Snapshot(id).error, HasSubstr("the same golden logits"));
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
-  EXPECT_EQ(Find(coordinator, "other").quarantine, "");
+// Two workers on one campaign; the right outcome of a trial's job that the first has leased.
+class TwoWorkersTest : public testing::Test {
+ protected:
+  explicit TwoWorkersTest(SchedulerOptions options = {}) : coordinator_(options) {}
+
+  TestCoordinator coordinator_;
+  TestWorker one_{&coordinator_, "one"};
+  TestWorker other_{&coordinator_, "other"};
+  const std::string id_ = coordinator_.Submit();
+  const std::unique_ptr<LeaseGrant> grant_ = one_.WorkUntil(JobKind::kTrials);
+  TrialOutcomeReport outcome_ = TestWorker::RightTrial(*grant_, grant_->jobs[0]);
+};
+
+// The same, where a failure sets jobs aside.
+class PoisonedJobsTest : public TwoWorkersTest {
+ protected:
+  PoisonedJobsTest() : TwoWorkersTest(OneFailure()) {}
+
+ private:
+  static SchedulerOptions OneFailure() {
+    SchedulerOptions options;
+    options.max_failures = 1;
+    return options;
+  }
+};
+
+TEST_F(TwoWorkersTest, GoldenCountsOfOneAgainstOnePauseTheCampaignAndBlameNobody) {
+  --outcome_.golden_top1;
+  --outcome_.right_to_wrong;
+  ASSERT_TRUE(other_.Report(*grant_, outcome_).ok());
+  EXPECT_EQ(coordinator_.Snapshot(id_).state, "paused");
+  EXPECT_THAT(coordinator_.Snapshot(id_).error, HasSubstr("the same golden logits"));
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM outcomes"), 0);
+  EXPECT_EQ(Find(coordinator_, "other").quarantine, "");
 }
 
-TEST(GoldenCounts, OfOneAgainstItselfQuarantineIt) {
-  TestCoordinator coordinator;
-  TestWorker one(&coordinator, "one");
-  const std::string id = coordinator.Submit();
-  const auto grant = one.WorkUntil(JobKind::kTrials);
-  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  --outcome.golden_top1;
-  --outcome.right_to_wrong;
-  ASSERT_TRUE(one.Report(*grant, outcome).ok());
-  EXPECT_THAT(Find(coordinator, "one").quarantine, HasSubstr("the same golden logits"));
-  EXPECT_EQ(coordinator.Snapshot(id).state, "running");
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
+TEST_F(TwoWorkersTest, GoldenCountsOfOneAgainstItselfQuarantineIt) {
+  --outcome_.golden_top1;
+  --outcome_.right_to_wrong;
+  ASSERT_TRUE(one_.Report(*grant_, outcome_).ok());
+  EXPECT_THAT(Find(coordinator_, "one").quarantine, HasSubstr("the same golden logits"));
+  EXPECT_EQ(coordinator_.Snapshot(id_).state, "running");
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM outcomes"), 0);
 }
 
-TEST(GoldenDigest, OfAJobThatWasPoisonedInACampaignThatIsDoneChangesNothing) {
-  SchedulerOptions options;
-  options.max_failures = 1;
-  TestCoordinator coordinator(options);
-  TestWorker one(&coordinator, "one");
-  TestWorker other(&coordinator, "other");
-  const std::string id = coordinator.Submit();
-  const auto grant = one.WorkUntil(JobKind::kTrials);
-  ASSERT_TRUE(one.Fail(*grant, "broken").ok());
-  ASSERT_NO_FATAL_FAILURE(one.WorkToEnd());
-  const CampaignSnapshot done = coordinator.Snapshot(id);
+TEST_F(PoisonedJobsTest, GoldenDigestInACampaignThatIsDoneChangesNothing) {
+  ASSERT_TRUE(one_.Fail(*grant_, "broken").ok());
+  ASSERT_NO_FATAL_FAILURE(one_.WorkToEnd());
+  const CampaignSnapshot done = coordinator_.Snapshot(id_);
   ASSERT_EQ(done.state, "done");
   ASSERT_GT(done.jobs_poisoned, 0);
-  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  outcome.golden_digest = "different";
-  ASSERT_TRUE(other.Report(*grant, outcome).ok());
-  EXPECT_EQ(coordinator.Snapshot(id).state, "done");
-  EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, done.jobs_poisoned);
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM jobs WHERE state = 'ready'"), 0);
-  EXPECT_EQ(other.Lease(), nullptr);
+  outcome_.golden_digest = "different";
+  ASSERT_TRUE(other_.Report(*grant_, outcome_).ok());
+  EXPECT_EQ(coordinator_.Snapshot(id_).state, "done");
+  EXPECT_EQ(coordinator_.Snapshot(id_).jobs_poisoned, done.jobs_poisoned);
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM jobs WHERE state = 'ready'"), 0);
+  EXPECT_EQ(other_.Lease(), nullptr);
 }
 
-TEST(GoldenDigest, OfAJobThatWasPoisonedGivesItBackAndCountsItNoMore) {
-  SchedulerOptions options;
-  options.max_failures = 1;
-  TestCoordinator coordinator(options);
-  TestWorker one(&coordinator, "one");
-  TestWorker other(&coordinator, "other");
-  const std::string id = coordinator.Submit();
-  const auto grant = one.WorkUntil(JobKind::kTrials);
-  ASSERT_TRUE(one.Fail(*grant, "broken").ok());
-  const int64_t poisoned = coordinator.Snapshot(id).jobs_poisoned;
+TEST_F(PoisonedJobsTest, GoldenDigestGivesTheJobBackAndCountsItNoMore) {
+  ASSERT_TRUE(one_.Fail(*grant_, "broken").ok());
+  const int64_t poisoned = coordinator_.Snapshot(id_).jobs_poisoned;
   ASSERT_GT(poisoned, 0);
-  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  outcome.golden_digest = "different";
-  ASSERT_TRUE(other.Report(*grant, outcome).ok());
-  EXPECT_EQ(coordinator.Snapshot(id).state, "paused");
-  EXPECT_EQ(coordinator.Snapshot(id).jobs_poisoned, poisoned - 1);
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM jobs WHERE state = 'poisoned'"), poisoned - 1);
+  outcome_.golden_digest = "different";
+  ASSERT_TRUE(other_.Report(*grant_, outcome_).ok());
+  EXPECT_EQ(coordinator_.Snapshot(id_).state, "paused");
+  EXPECT_EQ(coordinator_.Snapshot(id_).jobs_poisoned, poisoned - 1);
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM jobs WHERE state = 'poisoned'"), poisoned - 1);
 }
 
 TEST(Probe, OfFoldsThatAreNotTheImagesQuarantinesTheWorker) {
@@ -239,23 +238,17 @@ TEST(Probe, OfFoldsThatAreNotTheImagesQuarantinesTheWorker) {
   EXPECT_THAT(Find(coordinator, "w").quarantine, HasSubstr("folds"));
 }
 
-TEST(GoldenDigest, OfOneAgainstOnePausesTheCampaignAndBlamesNobody) {
-  TestCoordinator coordinator;
-  TestWorker one(&coordinator, "one");
-  TestWorker other(&coordinator, "other");
-  const std::string id = coordinator.Submit();
-  const auto grant = one.WorkUntil(JobKind::kTrials);
-  TrialOutcomeReport outcome = TestWorker::RightTrial(*grant, grant->jobs[0]);
-  outcome.golden_digest = "different";
-  ASSERT_TRUE(other.Report(*grant, outcome).ok());
-  const CampaignSnapshot now = coordinator.Snapshot(id);
+TEST_F(TwoWorkersTest, GoldenDigestOfOneAgainstOnePausesTheCampaignAndBlamesNobody) {
+  outcome_.golden_digest = "different";
+  ASSERT_TRUE(other_.Report(*grant_, outcome_).ok());
+  const CampaignSnapshot now = coordinator_.Snapshot(id_);
   EXPECT_EQ(now.state, "paused");
   EXPECT_THAT(now.error, AllOf(HasSubstr("'one'"), HasSubstr("'other'"), HasSubstr("different")));
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM outcomes"), 0);
-  EXPECT_EQ(coordinator.Query("SELECT count(*) FROM alarms"), 1);
-  EXPECT_EQ(Find(coordinator, "one").quarantine, "");
-  EXPECT_EQ(Find(coordinator, "other").quarantine, "");
-  EXPECT_EQ(other.Lease(), nullptr);
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM outcomes"), 0);
+  EXPECT_EQ(coordinator_.Query("SELECT count(*) FROM alarms"), 1);
+  EXPECT_EQ(Find(coordinator_, "one").quarantine, "");
+  EXPECT_EQ(Find(coordinator_, "other").quarantine, "");
+  EXPECT_EQ(other_.Lease(), nullptr);
 }
 
 TEST(GoldenDigest, OfOneAgainstTwoQuarantinesTheOne) {

@@ -31,7 +31,6 @@ std::vector<std::string> Findings(const std::string& path) {
 class CheckTest : public testing::Test {
  protected:
   CheckTest() {
-    coordinator_.Submit(kKeepingCampaign);
     TestWorker worker(&coordinator_, "first");
     const auto grant = worker.WorkUntil(JobKind::kTrials);
     EXPECT_TRUE(worker.Answer(*grant, grant->jobs[0]).ok());
@@ -50,6 +49,7 @@ class CheckTest : public testing::Test {
   std::string Path() const { return coordinator_.path(); }
 
   TestCoordinator coordinator_;
+  const std::string id_ = coordinator_.Submit(kKeepingCampaign);
   int leases_ = 0;
   std::unique_ptr<LeaseGrant> held_;
 };
@@ -131,15 +131,9 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
   const auto other = coordinator_.Submit(kSmallCampaign, "another");
   absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadWrite);
   ASSERT_TRUE(db.ok()) << db.status();
-  std::string id;
-  ASSERT_TRUE(
-      db->ForEach("SELECT id FROM campaigns ORDER BY ordinal LIMIT 1", {}, [&](const Row& row) {
-          id = row.Text(0);
-          return absl::OkStatus();
-        }).ok());
-  EXPECT_TRUE(CheckMeasured(*db, id).ok()) << CheckMeasured(*db, id);
-  const std::string its = absl::StrCat(" WHERE campaign = '", id, "'");
-  const std::string it = absl::StrCat(" WHERE id = '", id, "'");
+  EXPECT_TRUE(CheckMeasured(*db, id_).ok()) << CheckMeasured(*db, id_);
+  const std::string its = absl::StrCat(" WHERE campaign = '", id_, "'");
+  const std::string it = absl::StrCat(" WHERE id = '", id_, "'");
   for (const std::string& sql : std::vector<std::string>{
            "UPDATE trials SET top1 = top1 + 1", "UPDATE trials SET flips = flips + 1",
            "UPDATE trials SET folds_done = folds_done + 1",
@@ -157,7 +151,7 @@ TEST_F(CheckTest, WhatResultsAreMadeOfIsCheckedCampaignByCampaign) {
            absl::StrCat("UPDATE campaigns SET fold_sizes = ''", it)}) {
     ASSERT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
     ASSERT_TRUE(db->RunScript(sql).ok());
-    EXPECT_EQ(CheckMeasured(*db, id).code(), absl::StatusCode::kDataLoss) << sql;
+    EXPECT_EQ(CheckMeasured(*db, id_).code(), absl::StatusCode::kDataLoss) << sql;
     EXPECT_TRUE(CheckMeasured(*db, other).ok()) << sql;
     ASSERT_TRUE(db->Run("ROLLBACK").ok());
   }
@@ -167,20 +161,15 @@ TEST_F(CheckTest, WhatATrialIsMadeOfIsCheckedTrialByTrial) {
   absl::StatusOr<Database> db = Database::Open(Path(), Database::Mode::kReadWrite);
   ASSERT_TRUE(db.ok()) << db.status();
   const int64_t cell = coordinator_.Query("SELECT min(cell) FROM trials WHERE finished = 1");
-  std::string id;
-  ASSERT_TRUE(db->ForEach("SELECT id FROM campaigns", {}, [&](const Row& row) {
-                  id = row.Text(0);
-                  return absl::OkStatus();
-                }).ok());
   const auto trial = static_cast<uint32_t>(
       *db->QueryInt("SELECT min(trial) FROM trials WHERE finished = 1 AND cell = ?", {cell})
            .value());
-  EXPECT_TRUE(CheckTrial(*db, id, cell, trial).ok()) << CheckTrial(*db, id, cell, trial);
+  EXPECT_TRUE(CheckTrial(*db, id_, cell, trial).ok()) << CheckTrial(*db, id_, cell, trial);
   const std::string it = absl::StrCat("cell = ", cell, " AND trial = ", trial);
   const auto check_after = [&](const std::string& sql) {
     EXPECT_TRUE(db->Run("BEGIN IMMEDIATE").ok());
     EXPECT_TRUE(db->RunScript(sql).ok()) << sql;
-    const absl::Status status = CheckTrial(*db, id, cell, trial);
+    const absl::Status status = CheckTrial(*db, id_, cell, trial);
     EXPECT_TRUE(db->Run("ROLLBACK").ok());
     return status;
   };
